@@ -1,0 +1,18 @@
+"""What every test shares: a data folder of its own, and nothing of the person's."""
+
+import os
+
+import pytest
+
+os.environ.setdefault("OMP_NUM_THREADS", "2")
+
+
+@pytest.fixture(autouse=True)
+def own_data_folder(tmp_path_factory, monkeypatch):
+    """Runs, uploads and caches of a test go to a folder of its own."""
+    from explorer.settings import settings
+
+    monkeypatch.setenv("EXPLORER_DATA", str(tmp_path_factory.mktemp("data")))
+    settings.cache_clear()
+    yield
+    settings.cache_clear()
