@@ -1,0 +1,85 @@
+"""The architectures by name, and how one is built and initialised from a seed."""
+
+from typing import TYPE_CHECKING, Any
+
+from explorer.errors import ExplorerError
+from explorer.params import check
+from explorer.registry import Registry
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+MODELS = Registry("architecture")
+
+
+def build(name: str, shape: tuple[int, ...], classes: int, seed: int = 0, **settings: Any) -> "nn.Module":
+    """A new network with weights drawn from `seed`.
+
+    shape: of one example as torch sees it: (C, H, W) for pictures, (2,) for points.
+    The module maps (N, *shape) to logits (N, classes). It is on the CPU, in training mode.
+    Raises ExplorerError where a setting is out of range or the architecture can't take that shape.
+    """
+    import torch
+
+    model = _outline(name, shape, classes, **settings)
+    model.to_empty(device="cpu")
+    initialise(model, torch.Generator().manual_seed(seed))
+    return model
+
+
+def count(name: str, shape: tuple[int, ...], classes: int, **settings: Any) -> int:
+    """How many parameters `build` would give, without taking memory for them."""
+    return sum(parameter.numel() for parameter in _outline(name, shape, classes, **settings).parameters())
+
+
+def _outline(name: str, shape: tuple[int, ...], classes: int, **settings: Any) -> "nn.Module":
+    """The network without memory for its weights, so that none of the process-wide randomness is used."""
+    import torch
+
+    entry, asked = MODELS[name], f"The model {name!r}"
+    settings = check(entry.make, settings, asked)
+    reason = unfit(name, shape, **settings)
+    if reason:
+        raise ExplorerError(asked, reason, f"Choose one of: {', '.join(fitting(shape))}")
+    with torch.device("meta"):
+        return entry.make(shape, classes, **settings)
+
+
+def unfit(name: str, shape: tuple[int, ...], **settings: Any) -> str | None:
+    """Why an architecture can't take examples of this shape, as a clause; None when it can."""
+    reason = MODELS[name].facts.get("unfit")
+    return reason(shape, **settings) if reason else None
+
+
+def fitting(shape: tuple[int, ...]) -> list[str]:
+    """The architectures that take examples of this shape with their default settings."""
+    return [name for name in MODELS if unfit(name, shape) is None]
+
+
+def initialise(model: "nn.Module", generator: "torch.Generator") -> None:
+    """Draw every weight anew from the generator, in place, in the order of `model.modules()`.
+
+    Linear and convolution: uniform within ±1/√(fan in), PyTorch's own default. Normalisation: scale 1, shift 0.
+    A module of ours that owns bare parameters says how in its `init_weights(generator)`.
+    """
+    import torch
+    from torch import nn
+
+    with torch.no_grad():
+        for module in model.modules():
+            if hasattr(module, "init_weights"):
+                module.init_weights(generator)
+            elif isinstance(module, nn.Linear | nn.Conv2d):
+                bound = module.weight[0].numel() ** -0.5
+                for parameter in module.parameters(recurse=False):
+                    parameter.uniform_(-bound, bound, generator=generator)
+            elif isinstance(module, nn.BatchNorm2d | nn.LayerNorm):
+                module.reset_parameters()  # draws nothing
+            elif next(module.parameters(recurse=False), None) is not None:
+                raise TypeError(f"no rule for the weights of {type(module).__name__}: give it init_weights(generator)")
+
+
+def needs_image(shape: tuple[int, ...], **settings: Any) -> str | None:
+    """Why a convolutional network can't take this shape."""
+    return None if len(shape) == 3 else "it takes pictures, and these examples are not"

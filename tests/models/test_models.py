@@ -1,0 +1,105 @@
+"""Every architecture: python -m pytest tests/models"""
+
+import pytest
+import torch
+from torch import nn
+
+from explorer import models
+from explorer.errors import ExplorerError
+from explorer.models.vit import Attention
+from explorer.params import Choice, params
+
+SHAPES = {"digits": (1, 8, 8), "shapes": (3, 64, 64), "points": (2,)}
+FITTING = [(name, shape) for shape in SHAPES.values() for name in models.fitting(shape)]
+
+
+@pytest.mark.parametrize(("name", "shape"), FITTING)
+def test_an_architecture_gives_one_score_a_class_and_learns(name, shape):
+    model = models.build(name, shape, classes=3, seed=1)
+    x, y = torch.randn(6, *shape, generator=torch.Generator().manual_seed(0)), torch.tensor([0, 1, 2, 0, 1, 2])
+    assert model(x).shape == (6, 3)
+    optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
+    losses = []
+    for _ in range(40):
+        loss = nn.functional.cross_entropy(model(x), y)
+        optimizer.zero_grad()
+        loss.backward()
+        assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in model.parameters() if p.ndim > 1)
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.3 * losses[0]
+
+
+@pytest.mark.parametrize("name", models.MODELS)
+def test_the_seed_alone_decides_the_weights(name):
+    torch.manual_seed(0)
+    state = torch.get_rng_state()
+    one, same, other = (models.build(name, (1, 8, 8), 3, seed=seed) for seed in (5, 5, 6))
+    assert torch.equal(torch.get_rng_state(), state), "the process-wide randomness was used"
+    assert all(torch.equal(a, b) for a, b in zip(one.state_dict().values(), same.state_dict().values(), strict=True))
+    assert not all(torch.equal(a, b) for a, b in zip(one.parameters(), other.parameters(), strict=True))
+    assert all(torch.isfinite(value).all() for value in one.state_dict().values())
+
+
+@pytest.mark.parametrize("name", models.MODELS)
+def test_every_setting_has_help_and_a_default_in_range(name):
+    entry = models.MODELS[name]
+    assert entry.summary.endswith(".")
+    for param in params(entry.make).values():
+        assert param.control.help
+        assert param.control.wrong(param.default) is None
+        if isinstance(param.control, Choice):
+            for option in param.control.options:
+                if models.unfit(name, (3, 64, 64), **{param.name: option}) is None:
+                    assert models.build(name, (3, 64, 64), 2, **{param.name: option})(
+                        torch.zeros(2, 3, 64, 64)
+                    ).shape == (2, 2)
+
+
+def test_linear_and_convolution_weights_have_pytorchs_default_spread():
+    built = models.build("lenet", (3, 32, 32), 10, width=32)
+    for module in built.modules():
+        if isinstance(module, nn.Linear | nn.Conv2d):
+            reference = type(module).reset_parameters
+            before = module.weight.std().item()
+            reference(module)
+            assert before == pytest.approx(module.weight.std().item(), rel=0.15)
+
+
+def test_our_attention_equals_multihead_attention():
+    generator = torch.Generator().manual_seed(0)
+    ours, theirs = Attention(16, 4), nn.MultiheadAttention(16, 4, batch_first=True)
+    with torch.no_grad():
+        theirs.in_proj_weight.copy_(torch.cat([ours.query.weight, ours.key.weight, ours.value.weight]))
+        theirs.in_proj_bias.copy_(torch.cat([ours.query.bias, ours.key.bias, ours.value.bias]))
+        theirs.out_proj.load_state_dict(ours.out.state_dict())
+    x = torch.randn(2, 5, 16, generator=generator)
+    seen = []
+    ours.softmax.register_forward_hook(lambda module, inputs, output: seen.append(output))
+    expected, weights = theirs(x, x, x, average_attn_weights=False)
+    torch.testing.assert_close(ours(x), expected)
+    torch.testing.assert_close(seen[0], weights)
+
+
+def test_resnet_20_has_the_papers_parameter_count():
+    count = sum(p.numel() for p in models.build("resnet", (3, 32, 32), 10, depth=20).parameters())
+    shortcuts = 16 * 32 + 2 * 32 + 32 * 64 + 2 * 64  # ours are projections (option B), the paper's CIFAR ones are free
+    assert count - shortcuts == pytest.approx(0.27e6, rel=0.01)  # He et al. 2016, table 6
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "settings", "words"),
+    [
+        ("nonsense", (1, 8, 8), {}, "there is none of that name"),
+        ("lenet", (2,), {}, "takes pictures"),
+        ("lenet", (1, 3, 3), {}, "4 pixels"),
+        ("vit", (3, 60, 64), {}, "don't tile"),
+        ("vit", (3, 64, 64), {"width": 48, "heads": 5}, "not one of"),
+        ("mlp", (2,), {"width": 10**9}, "not between"),
+        ("mlp", (2,), {"colour": 1}, "no setting"),
+        ("mlp", (2,), {"depth": 1.5}, "not a whole number"),
+    ],
+)
+def test_what_cannot_be_built_is_refused_with_a_sentence(name, shape, settings, words):
+    with pytest.raises(ExplorerError, match=words):
+        models.build(name, shape, 3, **settings)
