@@ -1,0 +1,41 @@
+"""python -m explorer.zoo list | build <name> | build all"""
+
+import argparse
+import time
+
+from explorer.zoo import cards
+from explorer.zoo.recipes import RECIPES
+
+
+def main() -> None:
+    """List the shipped models, or make one again from scratch."""
+    parser = argparse.ArgumentParser(prog="python -m explorer.zoo", description=main.__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("list", help="the shipped models with their measured metrics")
+    building = commands.add_parser("build", help="train one from scratch and put it in its place")
+    building.add_argument("name", choices=[*RECIPES, "all"])
+    arguments = parser.parse_args()
+    if arguments.command == "list":
+        for card in cards():
+            metrics = ", ".join(f"{name} {value:.3f}" for name, value in card.metrics.items())
+            print(f"{card.ref:24} {card.parameters:>9,} parameters  {metrics}")
+        return
+    for name in RECIPES if arguments.name == "all" else [arguments.name]:
+        _build(name)
+
+
+def _build(name: str) -> None:
+    from explorer.zoo.build import build
+
+    start = time.perf_counter()
+
+    def tell(step) -> None:
+        if step.validation_accuracy is not None:
+            print(f"{name}: step {step.step:5}, {step.seconds:5.0f} s, validation {step.validation_accuracy:.1%}")
+
+    card = build(name, tell)
+    print(f"{name}: {card.parameters:,} parameters, {card.metrics}, {time.perf_counter() - start:.0f} s")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,37 @@
+"""How each shipped model is made: `python -m explorer.zoo build <name>` does it again from scratch."""
+
+from explorer.training.config import TrainConfig
+
+RECIPES = {
+    "digits-lenet": TrainConfig(),
+    "shapes-resnet": TrainConfig(
+        dataset="shapes",
+        model="resnet",
+        model_settings={"depth": 14, "width": 24, "stride": 2},
+        epochs=12,
+        lr=5e-3,
+        weight_decay=0.05,
+    ),
+    "shapes-vit": TrainConfig(
+        dataset="shapes",
+        model="vit",
+        model_settings={"patch": 8, "width": 96, "depth": 5, "heads": 4},
+        epochs=40,
+        lr=1e-3,
+        weight_decay=0.05,
+    ),
+    "shapes-shortcut": TrainConfig(
+        dataset="shapes-shortcut",
+        model="resnet",
+        model_settings={"depth": 8, "width": 24, "stride": 2},
+        epochs=4,
+        lr=5e-3,
+        weight_decay=0.05,
+    ),
+}
+TITLES = {
+    "digits-lenet": "LeNet that reads digits",
+    "shapes-resnet": "ResNet that names shapes",
+    "shapes-vit": "Vision transformer that names shapes",
+    "shapes-shortcut": "ResNet that learned a shortcut",
+}

@@ -1,0 +1,32 @@
+"""`file:<folder>`: an image classifier that transformers' `save_pretrained` wrote on this computer."""
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+from explorer.settings import settings
+from explorer.zoo import saved
+from explorer.zoo.refs import Ref
+from explorer.zoo.sources.base import SOURCES, check_parameters, unavailable
+from explorer.zoo.store import Found
+
+
+def settle(ref: Ref) -> Ref:
+    """Name the folder in full and say when its weights were written, so that a model saved anew is loaded anew."""
+    if settings().shared:
+        raise unavailable(ref, "this server is shared, so it opens no folders of its own disk")
+    folder = Path(ref.name).expanduser()
+    if not folder.is_dir():
+        raise unavailable(ref, "there is no such folder")
+    written = max((path.stat().st_mtime_ns for path in saved.weights(folder)), default=0)
+    return replace(ref, name=str(folder.resolve()), revision=str(written))
+
+
+@SOURCES.register("file", form="file:<folder>", pattern=re.compile(r"(?P<name>[^\0\r\n]{1,1000})"), settle=settle)
+def find(ref: Ref) -> Found:
+    """An image classifier saved by save_pretrained on this computer."""
+    folder, named = Path(ref.name), replace(ref, revision=None)
+    saved.check_config(named, folder)
+    parameters = saved.parameters(named, folder)
+    check_parameters(named, parameters)
+    return Found(4 * parameters, lambda: saved.load(named, folder, f"read from {folder}"))

@@ -1,0 +1,31 @@
+"""`zoo:<name>`: the models that ship with the explorer."""
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+from explorer.zoo import own
+from explorer.zoo.card import Card
+from explorer.zoo.refs import Ref
+from explorer.zoo.sources.base import SOURCES, unavailable
+from explorer.zoo.store import Found
+
+SHIPPED = Path(__file__).parents[1] / "shipped"
+
+
+def shipped() -> list[Card]:
+    """The cards of the shipped models, in order of their names."""
+    return [_card(path) for path in sorted(SHIPPED.glob("*/card.json"))]
+
+
+@SOURCES.register("zoo", form="zoo:<name>", pattern=re.compile(r"(?P<name>[a-z0-9]+(-[a-z0-9]+)*)"))
+def find(ref: Ref) -> Found:
+    """A small model that ships with the explorer."""
+    folder = SHIPPED / ref.name
+    if not (folder / "card.json").is_file():
+        raise unavailable(ref, "no model of that name ships with the explorer")
+    return own.find(_card(folder / "card.json"), folder / "model.safetensors")
+
+
+def _card(path: Path) -> Card:
+    return replace(Card.read(path), ref=f"zoo:{path.parent.name}")

@@ -1,0 +1,140 @@
+"""The one place that holds opened models: bounded, shared by all threads, least recently used out first."""
+
+import gc
+import sys
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from explorer.errors import ExplorerError
+from explorer.zoo.refs import Ref, asked, instead
+
+if TYPE_CHECKING:
+    from explorer.zoo.model import Model
+
+
+@dataclass(frozen=True)
+class Found:
+    """A model that is known to exist, before anything of it is read into memory."""
+
+    bytes: int  # that it will take, as well as can be known
+    load: Callable[[], "Model"]
+
+
+class Store:
+    """Models by ref, up to a number of bytes.
+
+    Each is loaded once, however many threads ask; different ones load side by side. A failed load is told to all who
+    waited for it and tried anew at the next call. A model that was dropped lives on for as long as somebody uses it.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit  # bytes
+        self._held: OrderedDict[Ref, Model] = OrderedDict()  # the least recently used first
+        self._loading: dict[Ref, Future[Model]] = {}
+        self._promised: dict[Ref, int] = {}  # bytes of what is being loaded
+        self._lock = threading.Lock()
+
+    def get(self, ref: Ref, find: Callable[[Ref], Found]) -> "Model":
+        """The model of a ref, loaded if need be; raises ExplorerError where it can't be had or does not fit."""
+        with self._lock:
+            if ref in self._held:
+                self._held.move_to_end(ref)
+                return self._held[ref]
+            future = self._loading.get(ref)
+            mine = future is None
+            if mine:
+                future = self._loading[ref] = Future()
+        if not mine:
+            return future.result()
+        try:
+            model = self._load(ref, find(ref))
+        except BaseException as error:
+            with self._lock:
+                self._forget(ref)
+            future.set_exception(error)
+            raise
+        with self._lock:
+            self._forget(ref)
+            self._make_room(model.bytes)
+            self._held[ref] = model
+        future.set_result(model)
+        return model
+
+    def held(self) -> list[tuple[str, int]]:
+        """The refs of the models held and their bytes, the least recently used first."""
+        with self._lock:
+            return [(str(ref), model.bytes) for ref, model in self._held.items()]
+
+    def clear(self) -> None:
+        """Drop every model."""
+        with self._lock:
+            self._held.clear()
+
+    def _load(self, ref: Ref, found: Found) -> "Model":
+        self._check(ref, found.bytes)
+        with self._lock:
+            self._promised[ref] = found.bytes
+            self._make_room(0)
+        try:
+            model = found.load()
+        except (MemoryError, RuntimeError) as error:
+            if not out_of_memory(error):
+                raise
+            model = None
+        if model is None:  # outside the except clause, whose traceback would keep the first try's tensors alive
+            model = self._load_again(ref, found)
+        self._check(ref, model.bytes)
+        return model
+
+    def _load_again(self, ref: Ref, found: Found) -> "Model":
+        """The second try, with the memory of every other model."""
+        self.clear()
+        _collect()
+        try:
+            return found.load()
+        except (MemoryError, RuntimeError) as error:
+            if not out_of_memory(error):
+                raise
+            raise ExplorerError(asked(ref), "there is not enough memory for it", instead()) from error
+
+    def _check(self, ref: Ref, size: int) -> None:
+        if size > self._limit:
+            raise ExplorerError(
+                asked(ref),
+                f"it takes {_mb(size)}, more than the {_mb(self._limit)} that this server keeps for models",
+                f"Set EXPLORER_STORE to more bytes, or choose a smaller one. {instead()}",
+            )
+
+    def _make_room(self, size: int) -> None:
+        """Drop the least recently used until `size` more bytes fit, beside what is being loaded; under the lock."""
+        wanted = size + sum(self._promised.values()) + sum(model.bytes for model in self._held.values())
+        while wanted > self._limit and self._held:
+            wanted -= self._held.popitem(last=False)[1].bytes
+
+    def _forget(self, ref: Ref) -> None:
+        self._loading.pop(ref)
+        self._promised.pop(ref, None)
+
+
+def out_of_memory(error: Exception) -> bool:
+    """Whether torch or Python ran out of memory; torch says so in words only."""
+    words = str(error)
+    return isinstance(error, MemoryError) or any(
+        sign in words for sign in ("out of memory", "can't allocate memory", "not enough memory")
+    )
+
+
+def _collect() -> None:
+    """Give freed memory back to the device."""
+    gc.collect()
+    torch = sys.modules.get("torch")
+    if torch and torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+def _mb(size: int) -> str:
+    return f"{max(1, round(size / 2**20)):,} MB"

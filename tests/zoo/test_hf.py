@@ -1,0 +1,256 @@
+"""`hf:`: the whole way of a download, from a small server that answers as the Hub does."""
+
+import hashlib
+import http.server
+import json
+import re
+import threading
+import time
+from pathlib import Path
+from urllib.parse import urlparse
+
+import numpy as np
+import pytest
+
+from explorer import zoo
+from explorer.errors import ExplorerError
+from explorer.zoo.sources import hf
+from tests.zoo.conftest import save_tiny
+
+PICTURE = np.random.default_rng(0).integers(0, 256, (40, 50, 3), dtype=np.uint8)
+COMMIT = "c" * 40
+
+
+class Hub(http.server.ThreadingHTTPServer):
+    """Repositories by name, each a dict of files, on 127.0.0.1."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Answer)
+        self.repositories: dict[str, dict[str, bytes]] = {}
+        self.gated: set[str] = set()  # says what it holds, gives nothing
+        self.cut: set[str] = set()  # files whose download breaks off
+        self.downloads: list[str] = []
+        self.url = f"http://127.0.0.1:{self.server_port}"
+
+
+class Answer(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        path, hub = urlparse(self.path).path, self.server
+        if match := re.fullmatch(r"/api/models/(tiny/[^/]+)(?:/revision/([^/]+))?", path):
+            self.about(match[1], match[2])
+        elif match := re.fullmatch(r"/api/models/(tiny/[^/]+)/tree/[^/]+", path):
+            files = hub.repositories[match[1]]
+            self.send_json([{"type": "file", "path": name, "size": len(content), "oid": tag(content)}
+                            for name, content in files.items()])  # fmt: skip
+        elif match := re.fullmatch(r"/(tiny/[^/]+)/resolve/[^/]+/(.+)", path):
+            self.file(*match.groups())
+        else:
+            self.fail(404, "EntryNotFound")
+
+    do_HEAD = do_GET
+
+    def about(self, name: str, revision: str | None) -> None:
+        files = self.server.repositories.get(name)
+        if files is None:  # the Hub does not tell an unknown repository from a private one
+            self.fail(401, "RepoNotFound")
+        elif revision not in (None, "main", COMMIT):
+            self.fail(404, "RevisionNotFound")
+        else:
+            siblings = [{"rfilename": name, "size": len(content)} for name, content in files.items()]
+            self.send_json({"id": name, "sha": COMMIT, "siblings": siblings, "gated": name in self.server.gated})
+
+    def file(self, name: str, file: str) -> None:
+        if name in self.server.gated:
+            self.fail(403, "GatedRepo")
+            return
+        content = self.server.repositories[name].get(file)
+        if content is None:
+            self.fail(404, "EntryNotFound")
+            return
+        start = int((re.match(r"bytes=(\d+)-", self.headers.get("Range", "")) or [0, 0])[1])
+        self.send_response(206 if start else 200)
+        self.send_header("Content-Length", str(len(content) - start))
+        if start:
+            self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
+        self.send_header("ETag", f'"{tag(content)}"')
+        self.send_header("X-Repo-Commit", COMMIT)
+        self.end_headers()
+        if self.command == "GET":
+            self.server.downloads.append(file)
+            if file in self.server.cut:  # half of it, and then nobody is there any more
+                self.wfile.write(content[start : len(content) // 2])
+                self.wfile.flush()
+                self.close_connection = True
+                self.server.socket.close()
+                return
+            self.wfile.write(content[start:])
+
+    def fail(self, status: int, code: str) -> None:
+        self.send_response(status)
+        self.send_header("X-Error-Code", code)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def send_json(self, value: object) -> None:
+        body = json.dumps(value).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.command == "GET":
+            self.wfile.write(body)
+
+    def log_message(self, *args) -> None:
+        pass
+
+
+def tag(content: bytes) -> str:
+    return hashlib.sha1(content).hexdigest()
+
+
+@pytest.fixture(scope="module")
+def classifier(tmp_path_factory) -> dict[str, bytes]:
+    folder = tmp_path_factory.mktemp("hub") / "resnet"
+    save_tiny(folder, "resnet")
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.fixture
+def hub(monkeypatch, tmp_path, shelf, classifier):
+    """A hub with `tiny/resnet`, and an empty folder for downloads."""
+    from huggingface_hub import constants
+
+    made = Hub()
+    made.repositories["tiny/resnet"] = {**classifier, "pytorch_model.bin": b"a pickle", "README.md": b"# tiny"}
+    thread = threading.Thread(target=made.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    point_to(monkeypatch, made.url)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    yield made
+    made.shutdown()
+    thread.join()
+    made.server_close()
+
+
+def point_to(monkeypatch, url: str) -> None:
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "ENDPOINT", url)
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", url + "/{repo_id}/resolve/{revision}/{filename}")
+
+
+def test_a_classifier_is_downloaded_and_predicts_as_its_files_do(hub, classifier, tmp_path):
+    model = zoo.load("hf:tiny/resnet")
+    assert sorted(hub.downloads) == ["config.json", "model.safetensors", "preprocessor_config.json"]
+    assert model.card.ref == "hf:tiny/resnet"
+    assert COMMIT in model.card.made
+    folder = tmp_path / "copy"
+    folder.mkdir()
+    for name, content in classifier.items():
+        (folder / name).write_bytes(content)
+    np.testing.assert_array_equal(model.predict(PICTURE), zoo.load(f"file:{folder}").predict(PICTURE))
+
+
+def test_a_revision_can_be_named_and_must_exist(hub):
+    assert zoo.load(f"hf:tiny/resnet@{COMMIT}").card.ref == f"hf:tiny/resnet@{COMMIT}"
+    with pytest.raises(ExplorerError, match="no revision 'v9'"):
+        zoo.load("hf:tiny/resnet@v9")
+
+
+def test_what_was_downloaded_before_opens_without_a_network(hub, configure, monkeypatch):
+    before = zoo.load("hf:tiny/resnet").predict(PICTURE)
+    configure()  # an empty store
+    point_to(monkeypatch, "http://127.0.0.1:1")
+    np.testing.assert_array_equal(zoo.load("hf:tiny/resnet").predict(PICTURE), before)
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:1", "http://nowhere.invalid"])
+def test_no_network_is_said_within_seconds(hub, monkeypatch, url):
+    point_to(monkeypatch, url)
+    start = time.perf_counter()
+    with pytest.raises(ExplorerError, match=r"can't be reached .* and it was not downloaded before"):
+        zoo.load("hf:tiny/resnet")
+    assert time.perf_counter() - start < 8
+
+
+def test_a_hub_that_does_not_answer_is_given_up_within_seconds(hub, monkeypatch):
+    import socket
+
+    monkeypatch.setattr(hf, "TIMEOUT", 0.5)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        point_to(monkeypatch, f"http://127.0.0.1:{silent.getsockname()[1]}")
+        start = time.perf_counter()
+        with pytest.raises(ExplorerError, match="can't be reached"):
+            zoo.load("hf:tiny/resnet")
+        assert time.perf_counter() - start < 4
+
+
+def test_an_unknown_name_is_refused(hub):
+    with pytest.raises(ExplorerError, match="no model of that name, or it is private"):
+        zoo.load("hf:tiny/nothing")
+    assert zoo.held() == []
+
+
+def test_a_gated_model_is_refused(hub):
+    hub.gated.add("tiny/resnet")
+    with pytest.raises(ExplorerError, match="gated"):
+        zoo.load("hf:tiny/resnet")
+
+
+def test_pickled_weights_are_refused_before_any_download(hub, classifier):
+    files = {name: content for name, content in classifier.items() if name != "model.safetensors"}
+    hub.repositories["tiny/pickled"] = {**files, "pytorch_model.bin": b"x", "onnx/model.safetensors": b"x"}
+    with pytest.raises(ExplorerError, match="pickled ones are not opened"):
+        zoo.load("hf:tiny/pickled")
+    assert hub.downloads == []
+
+
+def test_a_server_that_goes_away_during_a_download_is_said(hub, monkeypatch):
+    real = time.sleep
+    monkeypatch.setattr(time, "sleep", lambda seconds: real(min(seconds, 0.01)))  # the client's pauses between tries
+    hub.cut.add("model.safetensors")
+    with pytest.raises(ExplorerError, match="did not finish"):
+        zoo.load("hf:tiny/resnet")
+    assert zoo.held() == []
+
+
+def test_damaged_weights_from_the_hub_are_refused(hub):
+    content = hub.repositories["tiny/resnet"]["model.safetensors"]
+    hub.repositories["tiny/resnet"]["model.safetensors"] = content[:-8]
+    with pytest.raises(ExplorerError, match="can't open it"):
+        zoo.load("hf:tiny/resnet")
+
+
+def test_a_model_that_is_no_image_classifier_is_refused(hub):
+    config = json.loads(hub.repositories["tiny/resnet"]["config.json"]) | {"model_type": "bert"}
+    hub.repositories["tiny/resnet"]["config.json"] = json.dumps(config).encode()
+    with pytest.raises(ExplorerError, match="no image classifier"):
+        zoo.load("hf:tiny/resnet")
+
+
+def test_a_model_above_the_limit_is_refused_before_any_download(hub, configure):
+    configure(EXPLORER_PARAMETERS="100")
+    with pytest.raises(ExplorerError, match="this server opens up to 100"):
+        zoo.load("hf:tiny/resnet")
+    assert hub.downloads == []
+
+
+def test_a_shared_server_opens_only_what_is_on_its_list(hub, configure, monkeypatch):
+    configure(EXPLORER_SHARED="1")
+    with pytest.raises(ExplorerError, match="microsoft/resnet-18"):
+        zoo.load("hf:tiny/resnet")
+    assert hub.downloads == []
+    monkeypatch.setitem(hf.ALLOWED, "tiny/resnet", 10_000)
+    with pytest.raises(ExplorerError, match="shared"):
+        zoo.load("hf:tiny/resnet@main")
+    assert zoo.load("hf:tiny/resnet").card.ref == "hf:tiny/resnet"
+
+
+def test_nothing_but_named_files_is_fetched(hub, tmp_path):
+    hub.repositories["tiny/resnet"]["evil.py"] = b"raise SystemExit"
+    zoo.load("hf:tiny/resnet")
+    assert {path.name for path in Path(tmp_path / "cache").rglob("*") if path.suffix in (".py", ".bin", ".md")} == set()
