@@ -1,0 +1,15 @@
+"""Training: what to train, the loop, and the run that it leaves. Importing this does not import torch."""
+
+from explorer.training.config import TrainConfig
+from explorer.training.run import Evaluation, TrainRun, evaluate, read
+from explorer.training.start import check_limits, fit, start
+
+__all__ = ["Evaluation", "TrainConfig", "TrainRun", "check_limits", "evaluate", "fit", "read", "start", "steps"]
+
+
+def __getattr__(name: str):
+    if name == "steps":  # its module needs torch
+        from explorer.training.loop import steps
+
+        return steps
+    raise AttributeError(name)

@@ -1,0 +1,140 @@
+"""Train into a folder: every step on record, the weights at the checkpoints, and the test at the end."""
+
+import dataclasses
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from explorer import data
+from explorer.errors import ExplorerError
+from explorer.runs import files
+from explorer.training.config import TrainConfig
+from explorer.zoo.card import Card
+
+CHECKPOINTS = 12  # about so many sets of weights are kept of a run
+FLUSH_SECONDS = 0.5  # how much of the curve a crash may cost
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """How a run ended."""
+
+    state: str  # finished | stopped | diverged
+    steps: int
+    seconds: float  # of training, validation included
+    best: int  # the checkpoint that did best on the validation split
+    metrics: dict[str, float]
+    error: str = ""
+
+
+def record(
+    config: TrainConfig,
+    folder: Path,
+    device: str = "cpu",
+    on_step: Callable[[Any], None] = lambda step: None,
+    stopping: Callable[[], bool] = lambda: False,
+) -> Outcome:
+    """Train, leaving in the folder what `explorer.runs.files` lists; `on_step` sees every `Step`.
+
+    A loss that is no longer a number ends the run as `diverged`; what was recorded stays.
+    Raises ExplorerError where the run can't start, or the disk is full.
+    """
+    from explorer.training.loop import Diverged, prepare, steps
+
+    files.write_json(folder / "config.json", config.to_dict())
+    learner = prepare(config, device)
+    card = make_card(config, learner)
+    files.write_json(folder / "card.json", card.to_json())
+    marks = checkpoint_steps(learner.total)
+    state, error, step, lines, flushed = "finished", "", None, [], time.perf_counter()
+    top, kept_best = (-1.0, 0.0), None
+    try:
+        for step in steps(config, learner, marks):
+            lines.append(dataclasses.asdict(step))
+            if step.validation_accuracy is not None:
+                score = (step.validation_accuracy, -step.validation_loss)
+                if step.step in marks or score > top:
+                    _save(learner, folder, step.step)
+                if score > top:  # the best so far takes the place of the one before
+                    if kept_best is not None and kept_best not in marks:
+                        files.checkpoint(folder, kept_best).unlink(missing_ok=True)
+                    top, kept_best = score, step.step
+            on_step(step)
+            if time.perf_counter() - flushed > FLUSH_SECONDS:
+                files.append_history(folder, lines)
+                lines, flushed = [], time.perf_counter()
+            if stopping():
+                state = "stopped"
+                _save(learner, folder, step.step)
+                break
+    except Diverged as diverged:
+        state, error = "diverged", str(diverged)
+    finally:
+        files.append_history(folder, lines)
+    best = files.best(folder)
+    metrics = _test(learner, config, folder, best)
+    files.write_json(folder / "card.json", dataclasses.replace(card, metrics=metrics).to_json())
+    outcome = Outcome(state, step.step, step.seconds, best, metrics, error)
+    files.write_json(folder / "outcome.json", dataclasses.asdict(outcome))
+    return outcome
+
+
+def checkpoint_steps(total: int) -> list[int]:
+    """Which steps' weights are kept: the first, the last, and between them more early than late."""
+    if total < 1:
+        raise ExplorerError("This training run", "it would take no step at all", "Choose a smaller batch size")
+    return sorted({0, total, *(int(step) for step in np.geomspace(1, total, CHECKPOINTS - 1).round())})
+
+
+def make_card(config: TrainConfig, learner: Any) -> Card:
+    """The card of a network that is about to be trained."""
+    train = data.load(config.dataset, "train", **dict(config.dataset_settings))
+    return Card(
+        ref="",  # whoever opens the folder knows by which name
+        title=f"{config.model} on {config.dataset}",
+        task="image-classification" if train.task == "image" else "points-classification",
+        architecture=config.model,
+        settings=dict(config.model_settings),
+        parameters=sum(parameter.numel() for parameter in learner.model.parameters()),
+        shape=train.shape,
+        labels=train.labels,
+        mean=learner.mean,
+        std=learner.std,
+        dataset=config.dataset,
+        dataset_settings=dict(config.dataset_settings),
+        made=f"{config.epochs} epochs of {config.optimizer}, learning rate {config.lr:g}, batch {config.batch_size}",
+        seed=config.seed,
+    )
+
+
+def _save(learner: Any, folder: Path, step: int) -> None:
+    from safetensors.torch import save
+
+    state = {name: tensor.cpu().contiguous() for name, tensor in learner.model.state_dict().items()}
+    files.write(files.checkpoint(folder, step), save(state))
+
+
+def _test(learner: Any, config: TrainConfig, folder: Path, best: int) -> dict[str, float]:
+    """Try every checkpoint on the test split and keep its class probabilities; the best one's figures."""
+    from safetensors.numpy import save
+    from safetensors.torch import load_file
+
+    from explorer.training.loop import Batches, probabilities
+
+    test = data.load(config.dataset, "test", **dict(config.dataset_settings))
+    batches = Batches(test, learner.device, learner.mean, learner.std)
+    predictions = {}
+    for step in files.checkpoints(folder):
+        learner.model.load_state_dict(load_file(files.checkpoint(folder, step)))
+        predictions[f"{step:08d}"] = probabilities(learner, batches).astype(np.float16)
+    files.write(folder / "predictions.safetensors", save(predictions))
+    right = predictions[f"{best:08d}"].argmax(1) == test.y
+    tried = next(one for one in files.history(folder) if one["step"] == best)
+    return {
+        "test accuracy": float(right.mean()),
+        "validation accuracy": tried["validation_accuracy"],
+        "validation loss": tried["validation_loss"],
+    }

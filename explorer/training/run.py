@@ -1,0 +1,108 @@
+"""A training run as it is looked at afterwards, or while it goes on."""
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from explorer import data
+from explorer.errors import ExplorerError
+from explorer.runs import files
+from explorer.training.config import TrainConfig
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class TrainRun:
+    """What a run left behind, read from its folder."""
+
+    ref: str  # its network, as every page names it
+    folder: Path
+    config: TrainConfig
+    state: str  # finished | stopped | diverged | failed | interrupted
+    error: str  # a sentence, "" where all is well
+    seconds: float  # of training, validation included
+    history: tuple[Mapping[str, Any], ...]  # one mapping a step, keys as in `loop.Step`, without what was not measured
+    checkpoints: tuple[int, ...]  # the steps at which it can be looked at
+    best: int | None  # the one of the highest validation accuracy
+    metrics: Mapping[str, float]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Evaluation:
+    """A network's answers on the test split."""
+
+    labels: tuple[str, ...]
+    y: np.ndarray  # (N,) the true classes
+    probabilities: np.ndarray  # (N, classes)
+
+    @property
+    def predicted(self) -> np.ndarray:
+        """The class with the highest probability, (N,)."""
+        return self.probabilities.argmax(1)
+
+    @property
+    def confidence(self) -> np.ndarray:
+        """The probability of the predicted class, (N,)."""
+        return self.probabilities.max(1)
+
+    @property
+    def accuracy(self) -> float:
+        """The share of right answers."""
+        return float((self.predicted == self.y).mean())
+
+    @property
+    def confusion(self) -> np.ndarray:
+        """How often true class i was called class j, (classes, classes)."""
+        counts = np.zeros((len(self.labels), len(self.labels)), int)
+        np.add.at(counts, (self.y, self.predicted), 1)
+        return counts
+
+    def mistakes(self, most: int) -> np.ndarray:
+        """The wrong answers, the most confident first: numbers of test examples."""
+        wrong = np.flatnonzero(self.predicted != self.y)
+        return wrong[np.argsort(-self.confidence[wrong], kind="stable")][:most]
+
+
+def read(folder: Path, ref: str) -> TrainRun:
+    """The run that a folder holds; one without an outcome was interrupted."""
+    outcome = folder / "outcome.json"
+    ended = files.read_json(outcome) if outcome.exists() else {"state": "interrupted", "error": INTERRUPTED}
+    history = tuple(files.history(folder))
+    return TrainRun(
+        ref=ref,
+        folder=folder,
+        config=TrainConfig.from_dict(files.read_json(folder / "config.json")),
+        state=ended["state"],
+        error=ended["error"],
+        seconds=history[-1]["seconds"] if history else 0.0,
+        history=history,
+        checkpoints=tuple(sorted({*files.checkpoints(folder), *_predictions(folder)})),
+        best=ended.get("best") or files.best(folder),
+        metrics=ended.get("metrics", {}),
+    )
+
+
+def evaluate(run: TrainRun, step: int) -> Evaluation:
+    """The network's answers on the test split at a checkpoint: as recorded, or tried now where the run broke off."""
+    from explorer import zoo
+
+    test = data.load(run.config.dataset, "test", **dict(run.config.dataset_settings))
+    recorded = _predictions(run.folder)
+    if step in recorded:
+        return Evaluation(test.labels, test.y, recorded[step])
+    if step not in run.checkpoints:
+        steps = ", ".join(map(str, run.checkpoints)) or "none"
+        raise ExplorerError(f"Step {step} of {run.ref}", "no weights were kept there", f"Choose one of: {steps}")
+    return Evaluation(test.labels, test.y, zoo.load(f"{run.ref}@{step}").predict(test.x))
+
+
+def _predictions(folder: Path) -> dict[int, np.ndarray]:
+    from safetensors.numpy import load_file
+
+    path = folder / "predictions.safetensors"
+    return {int(step): values.astype(np.float32) for step, values in load_file(path).items()} if path.exists() else {}
+
+
+INTERRUPTED = "This run broke off before its end; what it had recorded is here."
