@@ -1,0 +1,25 @@
+"""Long work away from the server's threads: a queue, and warm worker processes behind one small interface."""
+
+import functools
+import threading
+
+from explorer.jobs.engine import Engine, JobStatus
+from explorer.jobs.local import LocalEngine
+from explorer.settings import settings
+
+__all__ = ["Engine", "JobStatus", "LocalEngine", "engine"]
+
+WARM = ("explorer.training.task",)  # what a worker imports before its first job
+_lock = threading.Lock()
+
+
+def engine() -> Engine:
+    """The engine that this server's sessions share."""
+    with _lock:  # many sessions may ask first
+        return _engine()
+
+
+@functools.cache
+def _engine() -> Engine:
+    limits = settings().limits
+    return LocalEngine(limits.workers, limits.queue, idle=limits.idle, threads=limits.threads, warm=WARM)
