@@ -137,5 +137,5 @@ def _outside(value: Any, low: float, high: float) -> str | None:
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         return f"{value!r} is not a number"
     if not low <= value <= high:
-        return f"{value:g} is not between {low:g} and {high:g}"
+        return f"{value:.10g} is not between {low:.10g} and {high:.10g}"
     return None

@@ -14,9 +14,10 @@ RECIPES = {
     ),
     "shapes-vit": TrainConfig(
         dataset="shapes",
+        dataset_settings={"pictures": 24_000},  # a transformer has to learn what a convolution knows from the start
         model="vit",
         model_settings={"patch": 8, "width": 96, "depth": 5, "heads": 4},
-        epochs=40,
+        epochs=12,
         lr=1e-3,
         weight_decay=0.05,
     ),

@@ -1,0 +1,1 @@
+"""Result in, chart out: one module per topic, one theme for all."""

@@ -1,0 +1,163 @@
+"""Learning curves and what a network confuses: a run or an evaluation in, a chart out."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import altair as alt
+import numpy as np
+import pandas as pd
+
+from explorer.charts.theme import TRAINING, VALIDATION
+from explorer.data.base import Dataset
+from explorer.training.run import Evaluation
+
+POINTS = 400  # of a curve that are drawn: more than a screen shows apart
+
+History = Sequence[Mapping[str, Any]]
+
+
+def learning_curve(history: History, quantity: str, total: int, at: int | None = None) -> alt.LayerChart:
+    """Training and validation `loss` or `accuracy` over the steps, with the mean beside each noisy point.
+
+    total: steps of the whole run, so that the axis stays still while it goes on.
+    at: a step to mark.
+    """
+    x = alt.X("step:Q", title="step", scale=alt.Scale(domain=[0, max(total, 1)], nice=False))
+    title = {"loss": "loss (nats)", "accuracy": "accuracy"}[quantity]
+    y = alt.Y(
+        "value:Q",
+        title=title,
+        scale=alt.Scale(domain=[0, 1]) if quantity == "accuracy" else alt.Scale(zero=True, nice=True),
+        axis=alt.Axis(format="%") if quantity == "accuracy" else alt.Axis(),
+    )
+    colour = alt.Color(
+        "curve:N",
+        scale=alt.Scale(domain=["training", "validation"], range=[TRAINING, VALIDATION]),
+        legend=alt.Legend(orient="top", title=None, symbolOpacity=1),
+    )
+    tips = [
+        alt.Tooltip("curve:N"),
+        alt.Tooltip("step:Q"),
+        alt.Tooltip("epoch:Q", format=".2f"),
+        alt.Tooltip("value:Q", title=quantity, format=".1%" if quantity == "accuracy" else ".4f"),
+    ]
+    base = alt.Chart(_curves(history, quantity)).encode(x=x, y=y, color=colour)
+    noisy = base.transform_filter("datum.curve == 'training'").mark_line(opacity=0.3, strokeWidth=1, clip=True)
+    smooth = (
+        base.transform_filter("datum.curve == 'training'")
+        .encode(y=alt.Y("smooth:Q", title=title), tooltip=tips)
+        .mark_line(strokeWidth=2, clip=True)
+    )
+    points = (
+        base.transform_filter("datum.curve == 'validation'")
+        .encode(tooltip=tips)
+        .mark_line(point=alt.OverlayMarkDef(size=28, filled=True), strokeWidth=2, clip=True)
+    )
+    layers = [noisy, smooth, points]
+    if at is not None:
+        layers.append(
+            alt.Chart(pd.DataFrame({"step": [at]})).mark_rule(strokeDash=[4, 3], opacity=0.6).encode(x="step:Q")
+        )
+    return alt.layer(*layers).properties(height=230)
+
+
+def small_curve(history: History, quantity: str, title: str, total: int) -> alt.Chart:
+    """One more number over the steps, small: the learning rate, the gradient norm."""
+    rows = [record for record in history if record.get(quantity) is not None]
+    frame = pd.DataFrame({"step": [r["step"] for r in rows], "value": [r[quantity] for r in rows]}, dtype=float)
+    return (
+        alt.Chart(_thin(frame))
+        .mark_line(strokeWidth=1.5, color=TRAINING)
+        .encode(
+            x=alt.X("step:Q", title=None, scale=alt.Scale(domain=[0, max(total, 1)], nice=False)),
+            y=alt.Y("value:Q", title=title, axis=alt.Axis(tickCount=3, format="~g")),
+            tooltip=[alt.Tooltip("step:Q"), alt.Tooltip("value:Q", title=title, format=".4g")],
+        )
+        .properties(height=110)
+    )
+
+
+def confusion(evaluation: Evaluation) -> alt.LayerChart:
+    """How often each true class was given each name; colour is the share of the true class."""
+    counts = evaluation.confusion
+    share = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+    true, predicted = np.indices(counts.shape)
+    names = np.array(evaluation.labels)
+    frame = pd.DataFrame(
+        {
+            "true": names[true.ravel()],
+            "predicted": names[predicted.ravel()],
+            "images": counts.ravel(),
+            "share": share.ravel(),
+        }
+    )
+    order = list(evaluation.labels)
+    base = alt.Chart(frame).encode(
+        x=alt.X(
+            "predicted:N",
+            sort=order,
+            title="predicted class",
+            axis=alt.Axis(labelAngle=-40, domain=False, labelOverlap=False),
+        ),
+        y=alt.Y("true:N", sort=order, title="true class", axis=alt.Axis(domain=False, labelOverlap=False)),
+        tooltip=[
+            alt.Tooltip("true:N", title="true class"),
+            alt.Tooltip("predicted:N", title="predicted class"),
+            alt.Tooltip("images:Q"),
+            alt.Tooltip("share:Q", title="share of the true class", format=".1%"),
+        ],
+    )
+    rare = alt.Scale(type="sqrt", domain=[0, 1], range=[0, 0.8])  # the root lets the rare mistakes show
+    cells = base.mark_rect(color=TRAINING, cornerRadius=2).encode(
+        opacity=alt.Opacity("share:Q", scale=rare, legend=None)
+    )
+    numbers = base.transform_filter("datum.images > 0").mark_text(fontSize=11).encode(text="images:Q")
+    return alt.layer(cells, numbers).properties(height=340)
+
+
+def _curves(history: History, quantity: str) -> pd.DataFrame:
+    """Long table of both curves: step, epoch, curve, value, smooth (running mean of the noisy one)."""
+    tables = []
+    for curve, key in (("training", quantity), ("validation", f"validation_{quantity}")):
+        rows = [record for record in history if record.get(key) is not None]
+        frame = pd.DataFrame(
+            {"step": [r["step"] for r in rows], "epoch": [r["epoch"] for r in rows], "value": [r[key] for r in rows]},
+            dtype=float,
+        )
+        frame["smooth"] = frame["value"].ewm(span=max(2, len(frame) / 25)).mean()
+        tables.append(_thin(frame).assign(curve=curve))
+    return pd.concat(tables, ignore_index=True)
+
+
+def _thin(frame: pd.DataFrame) -> pd.DataFrame:
+    """At most about POINTS rows, evenly spaced, the last among them."""
+    stride = max(1, -(-len(frame) // POINTS))
+    return frame.iloc[(len(frame) - 1) % stride :: stride] if len(frame) else frame
+
+
+def points(test: Dataset, evaluation: Evaluation) -> alt.Chart:
+    """The test points of a 2-D problem, coloured by their true class; crosses are mistakes."""
+    names = np.array(evaluation.labels)
+    frame = pd.DataFrame(
+        {
+            "x": test.x[:, 0],
+            "y": test.x[:, 1],
+            "true": names[evaluation.y],
+            "predicted": names[evaluation.predicted],
+            "answer": np.where(evaluation.predicted == evaluation.y, "right", "wrong"),
+            "confidence": evaluation.confidence,
+        }
+    )
+    return (
+        alt.Chart(frame.head(2000))
+        .mark_point(filled=False, strokeWidth=2)
+        .encode(
+            x=alt.X("x:Q", title=None),
+            y=alt.Y("y:Q", title=None),
+            color=alt.Color("true:N", sort=list(evaluation.labels), title="true class"),
+            shape=alt.Shape("answer:N", scale=alt.Scale(domain=["right", "wrong"], range=["circle", "cross"])),
+            size=alt.condition("datum.answer == 'wrong'", alt.value(120), alt.value(18)),
+            tooltip=["true:N", "predicted:N", alt.Tooltip("confidence:Q", format=".0%")],
+        )
+        .properties(height=340)
+    )

@@ -1,0 +1,1 @@
+"""The only Streamlit inside `explorer`: what several pages share."""

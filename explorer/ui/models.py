@@ -1,0 +1,40 @@
+"""A model on the screen: its card and its layers."""
+
+import pandas as pd
+import streamlit as st
+
+from explorer.ui.page import plain
+from explorer.zoo.model import Model
+from explorer.zoo.outline import outline
+
+
+def card_of(model: Model) -> None:
+    """What is known of a model, in one line of figures and one of words."""
+    card = model.card
+    with st.container(horizontal=True, key="figures"):
+        for name, value in card.metrics.items():
+            if name.endswith("accuracy"):
+                st.metric(name.capitalize(), f"{value:.1%}")
+        st.metric("Parameters", f"{card.parameters:,}")
+        st.metric("Input", " × ".join(map(str, card.shape)))
+        st.metric("Classes", len(card.labels))
+        st.metric("Memory", f"{model.bytes / 2**20:.1f} MB")
+    words = [f"**{plain(card.title)}**", plain(card.architecture)]
+    words += [f"trained on {plain(card.dataset)}"] if card.dataset else []
+    words += [plain(card.made)] if card.made else []
+    st.caption(" · ".join(words))
+
+
+def layers_of(model: Model) -> None:
+    """The layers in the order in which they run."""
+    layers = outline(model)
+    with st.expander(f"Its {len(layers)} layers", icon=":material/layers:"):
+        table = pd.DataFrame(
+            {
+                "layer": [layer.name for layer in layers],
+                "kind": [layer.kind for layer in layers],
+                "output": [" × ".join(map(str, layer.shape)) for layer in layers],
+                "parameters": [layer.parameters for layer in layers],
+            }
+        )
+        st.dataframe(table, hide_index=True, width="stretch", height="content")

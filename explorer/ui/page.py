@@ -1,0 +1,88 @@
+"""The pages there are, and how a page refuses."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import streamlit as st
+
+from explorer.errors import ExplorerError
+
+INSIDE = "inside-app"  # in the session: app.py has run
+ASSETS = Path(__file__).parent / "assets"
+
+
+@dataclass(frozen=True)
+class Page:
+    """One page, as the navigation and the cards of Home show it."""
+
+    path: str  # from the folder of app.py
+    title: str
+    icon: str
+    summary: str = ""  # one line
+    picture: str = ""  # a file in ui/assets, made from real results by `python -m explorer.ui.assets`
+    shows: str = ""  # what the picture shows, for those who can't see it
+
+
+PAGES = (
+    Page("pages/home.py", "Home", ":material/home:"),
+    Page(
+        "pages/training.py",
+        "Training",
+        ":material/show_chart:",
+        "Train a network on real digits and watch every step of it.",
+        "training.svg",
+        "The loss of a LeNet falls from 2.3 towards zero while its accuracy on unseen digits climbs",
+    ),
+    Page(
+        "pages/models.py",
+        "Models",
+        ":material/deployed_code:",
+        "Open a trained network, give it a picture, read its answer.",
+        "models.svg",
+        "Ten scenes, each with the shape that a network names and how sure it is; one of them is wrong",
+    ),
+)
+
+
+def inside_app() -> None:
+    """Make sure that app.py runs around this page; every page but Home calls it first.
+
+    Streamlit looks for a folder `pages` before any script has run: asked for a page's own address first of all, a new
+    server runs the page alone. Calling st.navigation ends that for good, and the page runs again, inside app.py.
+    """
+    if st.session_state.get(INSIDE):
+        return
+    st.set_page_config(page_icon=str(ASSETS / "icon.svg"))  # else the browser looks for the page's icon on the web
+    navigation()
+    st.rerun()
+
+
+def navigation():
+    """The page that was asked for, under a bar with all of them."""
+    pages = [st.Page(page.path, title=page.title, icon=page.icon, default=page is PAGES[0]) for page in PAGES]
+    return st.navigation(pages, position="top")
+
+
+@contextmanager
+def guard() -> Iterator[None]:
+    """Show an ExplorerError as its sentence; what was drawn before it stays.
+
+    Also a decorator, `@guard()`, for the body of a fragment, which runs again without its page.
+    """
+    try:
+        yield
+    except ExplorerError as error:
+        refuse(error)
+
+
+def refuse(error: ExplorerError) -> None:
+    """What was asked, what is wrong with it, what to do: one box."""
+    st.error(f"**{plain(error.asked)}:** {plain(error.wrong)}. {plain(error.do)}.", icon=":material/error:")
+
+
+def plain(text: str) -> str:
+    """`text` as Markdown that shows just these characters, whoever wrote them."""
+    return re.sub(r"([\\`*_{}\[\]()<>#+\-.!|~$:&])", r"\\\1", text)

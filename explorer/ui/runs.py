@@ -1,0 +1,207 @@
+"""A training run on the screen: while it goes on, and afterwards."""
+
+import streamlit as st
+
+from explorer import data, jobs, runs
+from explorer.charts import training as charts
+from explorer.errors import ExplorerError
+from explorer.runs import files
+from explorer.training import TrainConfig, TrainRun, evaluate, read
+from explorer.training.run import Evaluation
+from explorer.ui.draw import draw
+from explorer.ui.page import guard, plain
+from explorer.ui.pictures import gallery
+from explorer.ui.transport import transport
+from explorer.zoo import parse
+from explorer.zoo.sources.zoo import SHIPPED
+
+POLL = 0.5  # seconds between two looks at a running job
+MISTAKES = 12
+STATES = {  # what a run's badge says: words, icon, colour
+    "finished": ("finished", ":material/check:", "green"),
+    "stopped": ("stopped", ":material/stop:", "orange"),
+    "diverged": ("diverged", ":material/trending_up:", "red"),
+    "failed": ("failed", ":material/error:", "red"),
+    "interrupted": ("interrupted", ":material/power_off:", "orange"),
+}
+
+
+def show(ref: str) -> None:
+    """The run behind a ref: live while a worker has it, as it was recorded otherwise."""
+    parsed = parse(ref)
+    if parsed.source not in ("run", "zoo"):
+        raise ExplorerError(f"The run {ref!r}", "only models that were trained here have a run", "Choose one of yours")
+    if parsed.source == "run" and _going(parsed.name):
+        _live(parsed.name)
+    else:
+        _recorded(open_run(ref))
+
+
+def open_run(ref: str) -> TrainRun:
+    """The recorded run of `run:<id>` or of a shipped `zoo:<name>`."""
+    parsed = parse(ref)
+    if parsed.source == "run":
+        return _read(str(runs.folder(parsed.name)), f"run:{parsed.name}", _written(parsed.name))
+    if not (SHIPPED / parsed.name / "config.json").is_file():
+        raise ExplorerError(f"The run {ref!r}", "no model of that name ships with the explorer", "Choose another")
+    return _read(str(SHIPPED / parsed.name), ref, 0)
+
+
+@st.cache_resource(max_entries=64, show_spinner=False)
+def _read(folder: str, ref: str, written: float) -> TrainRun:  # `written` makes a run that has changed be read again
+    from pathlib import Path
+
+    return read(Path(folder), ref)
+
+
+def _written(id: str) -> float:
+    folder = runs.folder(id)
+    return max((path.stat().st_mtime for path in folder.glob("*.*")), default=0.0)
+
+
+def _job(id: str) -> jobs.JobStatus | None:
+    """The job behind a run; None where its engine knows none, as after a restart of the server."""
+    try:
+        return jobs.engine().status(id)
+    except ExplorerError:
+        return None
+
+
+def _going(id: str) -> bool:
+    job = _job(id)
+    return job is not None and not job.over
+
+
+@st.fragment(run_every=POLL)
+@guard()
+def _live(id: str) -> None:
+    """The curves as they grow, and the button that stops them."""
+    job = _job(id)
+    if job is None or job.over:
+        st.rerun(scope="app")
+    config = TrainConfig.from_dict(files.read_json(runs.folder(id) / "config.json"))
+    history = jobs.engine().events(id)
+    done = history[-1]["progress"] if history else 0.0
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.subheader(title(config), width="stretch", anchor=False)
+        st.button("Stop", icon=":material/stop:", key="stop", on_click=jobs.engine().cancel, args=(id,))
+    if job.state == "waiting":
+        ahead = "it is next" if job.position == 1 else f"{job.position - 1} before it"
+        wait = f", about {job.eta:.0f} s" if job.eta else ""
+        st.info(f"Waiting for a worker: {ahead}{wait}.", icon=":material/hourglass_empty:")
+    left = f"{job.eta:.0f} s left" if job.eta is not None and history else "starting"
+    st.progress(min(done, 1.0), f"Epoch {done * config.epochs:.1f} of {config.epochs} · {left}")
+    total = round(history[-1]["step"] / done) if done else 1
+    _figures(history, config)
+    _curves(history, total)
+    link(f"run:{id}")
+
+
+def _recorded(run: TrainRun) -> None:
+    """A run that has ended: how it went, and what its network answers at any checkpoint."""
+    words, icon, colour = STATES[run.state]
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.subheader(title(run.config), width="content", anchor=False)
+        st.badge(words, icon=icon, color=colour)
+    if run.error:
+        (st.error if run.state in ("diverged", "failed") else st.warning)(plain(run.error))
+    _figures(run.history, run.config)
+    if run.checkpoints:
+        _film(run)
+    elif run.history:
+        _curves(run.history, run.history[-1]["step"])
+
+
+@st.fragment
+@guard()
+def _film(run: TrainRun) -> None:
+    """The curves with the chosen checkpoint marked, and the network's answers there."""
+    total = run.history[-1]["step"] if run.history else 1
+    place = st.container()  # the bar stands below the curves that it marks
+    step = transport("Checkpoint", run.checkpoints, key="checkpoint", format=lambda step: _called(run, step))
+    with place:
+        _curves(run.history, total, step)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        link(run.ref)
+        opened = run.ref if run.ref.startswith("zoo:") else f"{run.ref}@{step}"
+        st.page_link(
+            "pages/models.py",
+            label="Open this network",
+            icon=":material/deployed_code:",
+            query_params={"model": opened},
+        )
+    evaluation = evaluate(run, step)
+    left, right = st.columns([1, 1], gap="large")
+    with left:
+        st.markdown(f"**Test split:** {evaluation.accuracy:.1%} of {len(evaluation.y)} right")
+        draw(charts.confusion(evaluation), "confusion", "How often each true class was given each name")
+    with right:
+        _mistakes(evaluation, run.config)
+
+
+def _called(run: TrainRun, step: int) -> str:
+    """A checkpoint by its step, and what is special about it."""
+    special = {0: "untrained", run.best: "best on validation", run.checkpoints[-1]: "last"}
+    return f"step {step}" + (f" ({special[step]})" if step in special else "")
+
+
+def _mistakes(evaluation: Evaluation, config: TrainConfig) -> None:
+    """The wrong answers that the network was surest of."""
+    wrong = evaluation.mistakes(MISTAKES)
+    if not len(wrong):
+        st.markdown("**No mistakes** on the test split.")
+        return
+    count = int((evaluation.predicted != evaluation.y).sum())
+    st.markdown(f"**Most confident mistakes** (of {count})")
+    test = data.load(config.dataset, "test", **dict(config.dataset_settings))
+    names = evaluation.labels
+    captions = [
+        f"{names[evaluation.y[i]]} → {names[evaluation.predicted[i]]} · {evaluation.confidence[i]:.0%}" for i in wrong
+    ]
+    if test.task == "image":
+        gallery(test.x[wrong], captions)
+    else:
+        draw(charts.points(test, evaluation), "mistakes", "The test points, with the wrongly named ones marked")
+
+
+def _figures(history, config: TrainConfig) -> None:
+    """The run in five numbers."""
+    trained = [record for record in history if "loss" in record]
+    tried = [record for record in history if "validation_accuracy" in record]
+    last = trained[-1] if trained else None
+    speed = last["step"] * config.batch_size / last["seconds"] if last and last["seconds"] else None
+    with st.container(horizontal=True, key="figures"):
+        st.metric("Training accuracy", _mean(trained, "accuracy"), width="stretch")
+        st.metric("Validation accuracy", f"{tried[-1]['validation_accuracy']:.1%}" if tried else "–")
+        st.metric("Training loss", f"{last['loss']:.3f}" if last else "–")
+        st.metric("Examples per second", f"{speed:,.0f}" if speed else "–")
+        st.metric("Seconds", f"{last['seconds']:.1f}" if last else "–")
+
+
+def _mean(trained, key: str, over: int = 20) -> str:
+    """The mean of the last batches: one batch alone jumps about."""
+    recent = [record[key] for record in trained[-over:]]
+    return f"{sum(recent) / len(recent):.1%}" if recent else "–"
+
+
+def _curves(history, total: int, at: int | None = None) -> None:
+    left, right = st.columns(2)
+    with left:
+        draw(charts.learning_curve(history, "loss", total, at), "loss", "Training and validation loss over the steps")
+        draw(charts.small_curve(history, "lr", "learning rate", total), "rates", "The learning rate over the steps")
+    with right:
+        draw(charts.learning_curve(history, "accuracy", total, at), "accuracy", "Training and validation accuracy")
+        draw(charts.small_curve(history, "grad_norm", "gradient norm", total), "norms", "The gradient's length")
+
+
+def title(config: TrainConfig) -> str:
+    """What was trained, in a few words."""
+    return f"{config.model} on {plain(data.about(config.dataset).title)}"
+
+
+def link(ref: str) -> None:
+    """The address under which anyone finds this run."""
+    base = (st.context.url or "").split("?")[0]
+    with st.popover("Link to this run", icon=":material/link:"):
+        st.code(f"{base}?run={ref}", language=None)
+        st.caption("Whoever opens it sees this run, while it goes on and afterwards.")

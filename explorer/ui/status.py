@@ -1,0 +1,46 @@
+"""The status strip: where this server computes, what it holds and what it is busy with; the same on every page."""
+
+import sys
+
+import streamlit as st
+
+from explorer.settings import settings
+from explorer.ui.page import guard
+
+EVERY = 3  # seconds
+
+
+@st.fragment(run_every=EVERY)
+@guard()
+def status() -> None:
+    """A slim line at the top of the page that keeps itself up to date."""
+    line = "\u2003".join(f":material/{icon}: {text}" for icon, text in facts())
+    st.caption(line, text_alignment="right")
+
+
+def facts() -> list[tuple[str, str]]:
+    """What the strip says, each with its icon; torch and the models stay unloaded if they are."""
+    now = settings()
+    models, held = _held()
+    running, waiting = _jobs()
+    return [
+        ("memory", f"{DEVICES[now.device]} · {now.mode}{' · shared' if now.shared else ''}"),
+        ("deployed_code", f"{models} {'model' if models == 1 else 'models'} · {held / 1e6:.1f} MB"),
+        ("progress_activity" if running else "task_alt", f"{running} running · {waiting} waiting"),
+    ]
+
+
+DEVICES = {"cpu": "CPU", "cuda": "GPU", "mps": "Apple GPU"}
+
+
+def _held() -> tuple[int, int]:
+    """Models held open, and their bytes; none where the zoo was never asked."""
+    zoo = sys.modules.get("explorer.zoo")
+    held = zoo.held() if zoo else []
+    return len(held), sum(size for _, size in held)
+
+
+def _jobs() -> tuple[int, int]:
+    """Jobs running and waiting; none where none was ever started."""
+    jobs = sys.modules.get("explorer.jobs")
+    return jobs.engine().counts() if jobs else (0, 0)

@@ -1,0 +1,78 @@
+"""Training through a worker with live events, beside the bare loop; and the journey from click to result."""
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+
+from explorer import jobs, runs, training
+from explorer.training.config import TrainConfig
+from explorer.zoo.recipes import RECIPES
+
+REPEATS = 3
+COMPARED = {  # long enough to be past the first steps
+    "digits LeNet": TrainConfig(epochs=60),
+    "shapes ResNet": TrainConfig(
+        dataset="shapes", model="resnet", model_settings=RECIPES["shapes-resnet"].model_settings, epochs=1
+    ),
+}
+
+
+def rows() -> Iterator[tuple[str, str, str]]:
+    """What, reached, and the target, a line each."""
+    for name, config in COMPARED.items():
+        ratios, ours = [], []
+        for _ in range(REPEATS):  # in turns, so that both meet the same machine
+            bare = _bare(config)
+            ours.append(_worker(config))
+            ratios.append(ours[-1] / bare)
+        spread = ", ".join(f"{ratio:.2f}" for ratio in ratios)
+        yield (
+            f"{name}: worker with live events ÷ bare loop",
+            f"{statistics.median(ratios):.2f} ({spread}; {statistics.median(ours):,.0f} examples/s)",
+            "≥ 0.95",
+        )
+    jobs.engine().close()
+    jobs._engine.cache_clear()
+    start = time.perf_counter()
+    _first_point(TrainConfig())
+    yield "Start → first point, worker cold", f"{time.perf_counter() - start:.2f} s", "≤ 6 s"
+    start = time.perf_counter()
+    _first_point(TrainConfig())
+    yield "Start → first point, worker warm", f"{time.perf_counter() - start:.2f} s", "≤ 1.5 s"
+    start = time.perf_counter()
+    id = training.start(TrainConfig(), "benchmark")
+    _wait(id)
+    accuracy = training.read(runs.folder(id), f"run:{id}").metrics["test accuracy"]
+    yield "digits LeNet, default recipe: click → finished", f"{time.perf_counter() - start:.1f} s", "≤ 15 s"
+    yield "digits LeNet, default recipe: test accuracy", f"{accuracy:.1%}", "≥ 98 %"
+
+
+def _bare(config: TrainConfig) -> float:
+
+    command = [sys.executable, "-m", "tests.benchmarks.bare", json.dumps(config.to_dict())]
+    return float(subprocess.run(command, check=True, capture_output=True, text=True, env=os.environ).stdout)
+
+
+def _worker(config: TrainConfig) -> float:
+    """Examples per second of a run in the worker while its events are read twice a second."""
+    id = training.start(config, "benchmark")
+    _wait(id)
+    last = runs.history(runs.folder(id))[-1]
+    return last["step"] * config.batch_size / last["seconds"]
+
+
+def _first_point(config: TrainConfig) -> None:
+    id = training.start(config, "benchmark")
+    while not any("loss" in event for event in jobs.engine().events(id)):
+        time.sleep(0.01)
+    _wait(id)
+
+
+def _wait(id: str) -> None:
+    while runs.get(id).state == "running":
+        jobs.engine().events(id)
+        time.sleep(0.5)

@@ -1,0 +1,105 @@
+"""A real server on a free port and a real browser before it: `pytest -m browser`."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.browser import find
+
+ROOT = Path(__file__).parents[2]
+QUIET = (
+    "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
+    "--disable-sync", "--no-first-run",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., str]]:
+    """Starts `streamlit run script` with the explorer's config; gives its address. All stop when the tests end."""
+    started = []
+
+    def start(script: Path = ROOT / "app.py", **environment: str) -> str:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        command = [
+            sys.executable, "-m", "streamlit", "run", str(script), "--server.headless=true",
+            "--server.address=127.0.0.1", f"--server.port={port}",
+        ]  # fmt: skip
+        data = str(tmp_path_factory.mktemp("data"))
+        environment = os.environ | {"EXPLORER_DATA": data, "PYTHONPATH": str(ROOT)} | environment
+        server = subprocess.Popen(command, cwd=ROOT, env=environment)
+        started.append(server)
+        _await_port(port, server)
+        return f"http://127.0.0.1:{port}"
+
+    yield start
+    for server in started:
+        server.terminate()
+    for server in started:
+        try:
+            server.wait(15)
+        except subprocess.TimeoutExpired:
+            server.kill()
+
+
+@pytest.fixture(scope="session")
+def server(serve: Callable[..., str]) -> str:
+    """The address of the app."""
+    return serve()
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator["playwright.sync_api.Browser"]:  # noqa: F821
+    """The Chromium or Chrome that is installed here, or else Playwright's own."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=find.browser(), args=QUIET)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def open_page(browser) -> Iterator[Callable[..., "playwright.sync_api.Page"]]:  # noqa: F821
+    """Opens an address as one more visitor, in a window of a given width and colour scheme."""
+    visitors = []
+
+    def visit(address: str, width: int = 1440, height: int = 900, scheme: str = "light"):
+        visitor = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)
+        visitors.append(visitor)
+        visitor.set_default_timeout(10_000)
+        page = visitor.new_page()
+        page.asked_for = []
+        page.on("request", lambda request: page.asked_for.append(request.url))
+        page.goto(address)
+        return page
+
+    yield visit
+    for visitor in visitors:
+        visitor.close()
+
+
+@pytest.fixture
+def page(open_page, server):
+    """The app's Home, in a wide, light window."""
+    return open_page(server)
+
+
+def _await_port(port: int, server: subprocess.Popen) -> None:
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        assert server.poll() is None, "the server ended at once"
+        try:
+            socket.create_connection(("127.0.0.1", port), 0.2).close()
+        except OSError:
+            time.sleep(0.05)
+        else:
+            return
+    raise TimeoutError("the server opened no port within 30 seconds")

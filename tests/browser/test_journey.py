@@ -1,0 +1,155 @@
+"""Train a network in a real browser, find it again, open it elsewhere: `pytest tests/browser/test_journey.py`."""
+
+import os
+import re
+import signal
+import time
+
+import psutil
+import pytest
+from playwright.sync_api import Page, expect
+
+pytestmark = pytest.mark.browser
+
+TRAINED = 60_000  # milliseconds within which the default run ends, also on a busy machine
+
+
+@pytest.fixture(scope="module")
+def training(serve):
+    """The address of the Training page on a server of its own."""
+    return f"{serve()}/training"
+
+
+def start(page: Page) -> None:
+    expect(page.get_by_test_id("stBadge").or_(page.get_by_text("finished")).first).to_be_visible(timeout=30_000)
+    page.get_by_role("button", name="Start training").click()
+    page.wait_for_url(re.compile(r"run=run%3A[0-9a-f]{32}"), timeout=30_000)
+
+
+def result(page: Page) -> str:
+    """The line that says how many test examples are right."""
+    line = page.get_by_text("Test split:").locator("..")
+    expect(line).to_be_visible(timeout=TRAINED)
+    return line.inner_text()
+
+
+def test_first_paint_shows_a_recorded_run_without_a_click(training, open_page):
+    page = open_page(training)
+    expect(page.get_by_role("heading", name="lenet on digits")).to_be_visible(timeout=30_000)
+    assert re.search(r"9\d\.\d% of 359 right", result(page))
+    expect(page.get_by_role("link", name="Home")).to_be_visible()  # the shell, on a page that was asked for directly
+    assert page.get_by_test_id("stException").count() == 0
+
+
+def test_a_network_is_trained_found_again_and_opened_in_another_browser(training, open_page):
+    page = open_page(training)
+    start(page)
+    expect(page.get_by_role("button", name="Stop", exact=True)).to_be_visible()  # it is live
+    mine = result(page)
+    assert float(re.search(r"([\d.]+)%", mine)[1]) > 97
+    address = page.url
+
+    page.reload()
+    assert result(page) == mine
+
+    other = open_page(address)
+    assert result(other) == mine
+
+    other.get_by_role("button", name="First").click()  # the untrained network
+    expect(other.get_by_text("step 0 (untrained)")).to_be_visible()
+    expect(other.get_by_text("Test split:").locator("..")).not_to_have_text(mine)
+    assert float(re.search(r"([\d.]+)%", result(other))[1]) < 40
+    other.wait_for_url(re.compile("checkpoint=0"))
+    assert "checkpoint=0" in other.url
+
+    page.get_by_role("link", name="Open this network").click()
+    expect(page.get_by_role("heading", name="Open a network")).to_be_visible(timeout=30_000)
+    expect(page.get_by_text("Parameters", exact=True)).to_be_visible(timeout=30_000)
+    assert re.search(r"model=run%3A[0-9a-f]{32}%40\d+", page.url)
+
+
+def test_going_to_another_page_and_back_keeps_the_run(training, open_page):
+    page = open_page(training)
+    start(page)
+    mine = result(page)
+    page.get_by_role("link", name="Home").click()
+    expect(page.get_by_role("heading", level=1)).to_contain_text("Train a small network")
+    page.get_by_role("link", name="Training").first.click()
+    assert result(page) == mine
+    page.wait_for_url(re.compile("run="))
+
+
+def test_a_long_run_is_stopped_and_keeps_what_it_learned(training, open_page):
+    page = open_page(f"{training}?epochs=200&lenet_width=64")
+    start(page)
+    expect(page.get_by_text(re.compile(r"Epoch [1-9]"))).to_be_visible(timeout=30_000)
+    page.get_by_role("button", name="Stop", exact=True).click()
+    expect(page.get_by_text("stopped", exact=True).first).to_be_visible(timeout=TRAINED)
+    assert "right" in result(page)
+
+
+def test_start_pressed_twice_is_one_run_and_a_sentence(training, open_page):
+    page = open_page(f"{training}?epochs=200&lenet_width=64")
+    start(page)
+    first = page.url
+    page.get_by_role("button", name="Start training").click()
+    expect(page.get_by_test_id("stAlert").first).to_be_visible(timeout=15_000)
+    assert page.url == first
+    page.get_by_role("button", name="Stop", exact=True).click()
+    expect(page.get_by_text("stopped", exact=True).first).to_be_visible(timeout=TRAINED)
+
+
+def test_a_run_whose_tab_was_closed_goes_on_and_its_link_still_works(training, open_page):
+    page = open_page(f"{training}?epochs=100")
+    start(page)
+    address = page.url
+    page.context.close()
+    later = open_page(address)
+    assert "right" in result(later)
+    expect(later.get_by_text("finished", exact=True).first).to_be_visible()
+
+
+def test_a_learning_rate_that_blows_up_stops_the_run_with_a_sentence(training, open_page):
+    page = open_page(f"{training}?optimizer=sgd&lr=10&clip_norm=0&weight_decay=1&warmup=0.0")
+    start(page)
+    expect(page.get_by_text("Lower the learning rate")).to_be_visible(timeout=TRAINED)
+    expect(page.get_by_text("diverged", exact=True).first).to_be_visible()
+    assert page.get_by_test_id("stVegaLiteChart").count() >= 4  # its curves are there
+
+
+def test_a_killed_worker_is_told_and_the_next_run_works(training, open_page):
+    page = open_page(f"{training}?epochs=200&lenet_width=64")
+    start(page)
+    expect(page.get_by_text(re.compile(r"Epoch [1-9]"))).to_be_visible(timeout=30_000)
+    for worker in workers():
+        os.kill(worker.pid, signal.SIGKILL)
+    expect(page.get_by_text("failed", exact=True).first).to_be_visible(timeout=TRAINED)
+    assert page.get_by_test_id("stVegaLiteChart").count() >= 4  # what it had recorded
+    page.goto(training)
+    start(page)
+    assert "right" in result(page)
+
+
+def test_an_unknown_run_in_a_link_is_refused_with_a_sentence(training, open_page):
+    page = open_page(f"{training}?run=run:{'0' * 32}")
+    expect(page.get_by_text("there is none of that id")).to_be_visible(timeout=30_000)
+    expect(page.get_by_role("button", name="Start training")).to_be_visible()
+    assert page.get_by_test_id("stException").count() == 0
+
+
+def test_an_unknown_model_in_a_link_is_refused_with_what_can_be_opened(training, open_page):
+    page = open_page(training.replace("training", "models?model=zoo:nonsense"))
+    expect(page.get_by_text("no model of that name ships")).to_be_visible(timeout=30_000)
+    expect(page.get_by_text("zoo:digits-lenet").first).to_be_visible()
+
+
+def workers() -> list[psutil.Process]:
+    """The worker processes of the servers that these tests started."""
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        children = psutil.Process().children(recursive=True)
+        found = [child for child in children if "explorer.jobs.worker" in " ".join(child.cmdline())]
+        if found:
+            return found
+        time.sleep(0.1)
+    raise AssertionError("there is no worker")

@@ -1,0 +1,121 @@
+"""Every page without a browser: python -m pytest tests/test_pages.py"""
+
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from explorer import jobs, runs
+from explorer.ui.page import PAGES
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(autouse=True)
+def no_worker_left():
+    """Whatever a page started ends with its test."""
+    yield
+    jobs.engine().close()
+    jobs._engine.cache_clear()
+
+
+def open_app(path: str = "", **query: str) -> AppTest:
+    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
+    for name, value in query.items():
+        app.query_params[name] = value
+    app.run()
+    return app.switch_page(path).run() if path else app
+
+
+def texts(app: AppTest) -> str:
+    return " ".join(
+        element.value for element in (*app.markdown, *app.caption, *app.subheader, *app.error, *app.warning)
+    )
+
+
+@pytest.mark.parametrize("page", [page.path for page in PAGES])
+def test_a_page_draws_something_meaningful_without_a_click(page):
+    app = open_app(page)
+    assert not app.exception
+    assert not app.error
+    assert app.title or "Train a small network" in texts(app)
+
+
+def test_training_shows_a_recorded_run_at_its_last_checkpoint():
+    app = open_app("pages/training.py")
+    assert [metric.label for metric in app.metric][:2] == ["Training accuracy", "Validation accuracy"]
+    assert "lenet on digits" in texts(app)
+    assert "Test split:" in texts(app)
+    app.select_slider(key="checkpoint").set_value(0).run()
+    assert "step 0 (untrained)" in app.select_slider(key="checkpoint").label
+    assert not app.exception
+
+
+def test_start_queues_exactly_what_the_controls_say(monkeypatch):
+    from explorer import training
+
+    asked = []
+    monkeypatch.setattr(training, "start", lambda config, owner: asked.append((config, owner)) or "0" * 32)
+    app = open_app("pages/training.py")
+    app.slider(key="epochs").set_value(7)
+    app.select_slider(key="lr").set_value(0.01)
+    app.selectbox(key="network").set_value("mlp").run()
+    app.button(key="start").click().run()
+    config, owner = asked[0]
+    assert (config.epochs, config.lr, config.model, owner) == (7, 0.01, "mlp", "local")
+
+
+@pytest.mark.parametrize("dataset", ["digits", "shapes", "points"])
+def test_every_data_set_offers_only_networks_that_can_take_it(dataset):
+    from explorer import data, models
+
+    app = open_app("pages/training.py")
+    app.selectbox(key="data").set_value(dataset).run()
+    assert not app.exception
+    assert app.selectbox(key="network").options == models.fitting(data.about(dataset).shape)
+
+
+def test_what_does_not_fit_is_said_before_anything_starts():
+    app = open_app("pages/training.py")
+    app.selectbox(key="network").set_value("vit").run()
+    app.selectbox(key="vit_patch").set_value(16).run()
+    app.button(key="start").click().run()
+    assert "don't tile" in texts(app).replace("\\", "")
+    assert not app.exception
+    assert runs.listing("local") == []
+
+
+def test_a_run_that_nobody_knows_is_refused_and_the_controls_stay():
+    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
+    app.run()
+    app.query_params["run"] = "run:" + "0" * 32
+    app.switch_page("pages/training.py").run()
+    assert "none of that id" in texts(app).replace("\\", "")
+    assert app.button(key="start")
+    assert not app.exception
+
+
+def test_models_opens_each_shipped_model_on_an_example():
+    from explorer import zoo
+
+    app = open_app("pages/models.py")
+    for card in zoo.cards():
+        app.selectbox(key="model").set_value(card.ref).run()
+        assert not app.exception
+        assert not app.error
+        assert "Parameters" in [metric.label for metric in app.metric]
+
+
+def test_a_damaged_weights_file_is_refused_with_a_sentence():
+    from explorer import training
+    from explorer.runs import files
+    from explorer.training import TrainConfig
+
+    run = training.fit(TrainConfig(epochs=1, model="mlp", batch_size=256))
+    path = files.checkpoint(run.folder, run.checkpoints[-1])
+    path.write_bytes(path.read_bytes()[:100])
+    app = open_app("pages/models.py")
+    app.session_state["model"] = f"{run.ref}@{run.checkpoints[-1]}"
+    app.run()
+    assert "damaged" in texts(app).replace("\\", "")
+    assert not app.exception
