@@ -9,7 +9,7 @@ import pandas as pd
 
 from explorer.charts.theme import TRAINING, VALIDATION
 from explorer.data.base import Dataset
-from explorer.training.run import Evaluation
+from explorer.training.run import Evaluation, Regions
 
 POINTS = 400  # of a curve that are drawn: more than a screen shows apart
 
@@ -135,29 +135,47 @@ def _thin(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.iloc[(len(frame) - 1) % stride :: stride] if len(frame) else frame
 
 
-def points(test: Dataset, evaluation: Evaluation) -> alt.Chart:
-    """The test points of a 2-D problem, coloured by their true class; crosses are mistakes."""
+def points(test: Dataset, evaluation: Evaluation, regions: Regions | None = None) -> alt.LayerChart:
+    """The test points of a 2-D problem, coloured by their true class, over what the network answers everywhere."""
     names = np.array(evaluation.labels)
+    order = list(evaluation.labels)
+    colour = alt.Color("class:N", sort=order, title="class", scale=alt.Scale(domain=order))
+    place = {"x": alt.X("x:Q", title=None), "y": alt.Y("y:Q", title=None)}
     frame = pd.DataFrame(
         {
             "x": test.x[:, 0],
             "y": test.x[:, 1],
-            "true": names[evaluation.y],
+            "class": names[evaluation.y],
             "predicted": names[evaluation.predicted],
             "answer": np.where(evaluation.predicted == evaluation.y, "right", "wrong"),
             "confidence": evaluation.confidence,
         }
     )
-    return (
-        alt.Chart(frame.head(2000))
-        .mark_point(filled=False, strokeWidth=2)
+    dots = (
+        alt.Chart(frame.head(POINTS))
+        .mark_point(filled=True, opacity=1, stroke="white")
         .encode(
-            x=alt.X("x:Q", title=None),
-            y=alt.Y("y:Q", title=None),
-            color=alt.Color("true:N", sort=list(evaluation.labels), title="true class"),
+            **place,
+            color=colour,
             shape=alt.Shape("answer:N", scale=alt.Scale(domain=["right", "wrong"], range=["circle", "cross"])),
-            size=alt.condition("datum.answer == 'wrong'", alt.value(120), alt.value(18)),
-            tooltip=["true:N", "predicted:N", alt.Tooltip("confidence:Q", format=".0%")],
+            size=alt.condition("datum.answer == 'wrong'", alt.value(110), alt.value(28)),
+            strokeWidth=alt.condition("datum.answer == 'wrong'", alt.value(1), alt.value(0)),
+            tooltip=["class:N", "predicted:N", alt.Tooltip("confidence:Q", format=".0%")],
         )
-        .properties(height=340)
     )
+    if regions is None:
+        return alt.layer(dots).properties(height=360)
+    half = regions.side / 2
+    ground = pd.DataFrame(
+        {
+            "x": regions.x[:, 0] - half,
+            "x2": regions.x[:, 0] + half,
+            "y": regions.x[:, 1] - half,
+            "y2": regions.x[:, 1] + half,
+            "class": names[regions.probabilities.argmax(1)],
+            "confidence": regions.probabilities.max(1),
+        }
+    ).round(4)
+    sure = alt.Opacity("confidence:Q", legend=None, scale=alt.Scale(domain=[1 / len(order), 1], range=[0, 0.45]))
+    cells = alt.Chart(ground).mark_rect().encode(**place, x2="x2", y2="y2", color=colour, opacity=sure)
+    return alt.layer(cells, dots).properties(height=360)

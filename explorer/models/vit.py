@@ -53,10 +53,13 @@ class Block(nn.Module):
 class Embedding(nn.Module):
     """Cut the picture into patches, put a class token before them, and add to each its learned position."""
 
-    def __init__(self, shape: tuple[int, int, int], patch: int, width: int) -> None:
+    def __init__(self, shape: tuple[int, int, int], patch: int, width: int, stem: str) -> None:
         super().__init__()
         channels, height, side = shape
-        self.patches = nn.Conv2d(channels, width, patch, stride=patch)  # one linear map of each patch
+        if stem == "linear":
+            self.patches = nn.Conv2d(channels, width, patch, stride=patch)  # one linear map of each patch
+        else:
+            self.patches = _convolutions(channels, patch, width)
         self.token = nn.Parameter(torch.zeros(1, 1, width))
         self.position = nn.Parameter(torch.zeros(1, 1 + (height // patch) * (side // patch), width))
 
@@ -70,12 +73,26 @@ class Embedding(nn.Module):
         return x + self.position
 
 
+def _convolutions(channels: int, patch: int, width: int) -> nn.Sequential:
+    """3×3 convolutions that halve the side until one position is left of each patch (Xiao et al. 2021, section 4)."""
+    halvings = patch.bit_length() - 1
+    steps = nn.Sequential()
+    for index in range(halvings):
+        outputs = width >> (halvings - 1 - index)  # doubles at every step, up to the width
+        steps.add_module(f"conv{index}", nn.Conv2d(channels, outputs, 3, stride=2, padding=1, bias=False))
+        steps.add_module(f"norm{index}", nn.BatchNorm2d(outputs))
+        steps.add_module(f"relu{index}", nn.ReLU())
+        channels = outputs
+    steps.add_module("project", nn.Conv2d(channels, width, 1))
+    return steps  # (N, C, H, W) → (N, width, H/patch, W/patch)
+
+
 class ViT(nn.Module):
     """Embedding, transformer blocks, and a linear layer on the class token."""
 
-    def __init__(self, shape: tuple[int, int, int], classes: int, patch: int, width: int, depth: int, heads: int):
+    def __init__(self, embedding: Embedding, classes: int, width: int, depth: int, heads: int) -> None:
         super().__init__()
-        self.embedding = Embedding(shape, patch, width)
+        self.embedding = embedding
         self.blocks = nn.Sequential(*(Block(width, heads) for _ in range(depth)))
         self.norm = nn.LayerNorm(width)
         self.head = nn.Linear(width, classes)
@@ -104,9 +121,17 @@ def vit(
     width: Annotated[int, Slider(32, 256, step=16, help="Numbers that describe one patch.")] = 64,
     depth: Annotated[int, Slider(1, 12, help="Transformer blocks.")] = 4,
     heads: Annotated[int, Choice((1, 2, 4, 8), help="Questions that each patch may ask the others at once.")] = 4,
+    stem: Annotated[
+        str,
+        Choice(
+            ("linear", "convolutions"),
+            help="How a patch becomes numbers: one linear map, or a few convolutions, which learn far faster.",
+            paper="https://arxiv.org/abs/2106.14881",
+        ),
+    ] = "linear",
 ) -> nn.Module:
     """A transformer that reads a picture as a sentence of patches, with a class token that gathers the answer.
 
     Source: Dosovitskiy et al. 2021, "An image is worth 16×16 words", section 3.1.
     """
-    return ViT(shape, classes, patch, width, depth, heads)
+    return ViT(Embedding(shape, patch, width, stem), classes, width, depth, heads)

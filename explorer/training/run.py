@@ -12,6 +12,9 @@ from explorer.errors import ExplorerError
 from explorer.runs import files
 from explorer.training.config import TrainConfig
 
+PLANE = 1.3  # points lie within about -1 to 1
+INTERRUPTED = "This run broke off before its end; what it had recorded is here."
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class TrainRun:
@@ -65,6 +68,16 @@ class Evaluation:
         return wrong[np.argsort(-self.confidence[wrong], kind="stable")][:most]
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class Regions:
+    """A network's answers on a grid over the plane."""
+
+    labels: tuple[str, ...]
+    x: np.ndarray  # (cells, 2) the middle of each cell
+    probabilities: np.ndarray  # (cells, classes)
+    side: float  # of a cell
+
+
 def read(folder: Path, ref: str) -> TrainRun:
     """The run that a folder holds; one without an outcome was interrupted."""
     outcome = folder / "outcome.json"
@@ -98,11 +111,18 @@ def evaluate(run: TrainRun, step: int) -> Evaluation:
     return Evaluation(test.labels, test.y, zoo.load(f"{run.ref}@{step}").predict(test.x))
 
 
+def regions(run: TrainRun, step: int, cells: int = 64) -> Regions:
+    """What a network of 2-D points answers all over the plane, at a checkpoint."""
+    from explorer import zoo
+
+    axis = (np.arange(cells) + 0.5) / cells * 2 * PLANE - PLANE
+    x = np.stack(np.meshgrid(axis, axis), axis=-1).reshape(-1, 2).astype(np.float32)  # (cells², 2)
+    model = zoo.load(f"{run.ref}@{step}")
+    return Regions(model.labels, x, model.predict(x), 2 * PLANE / cells)
+
+
 def _predictions(folder: Path) -> dict[int, np.ndarray]:
     from safetensors.numpy import load_file
 
     path = folder / "predictions.safetensors"
     return {int(step): values.astype(np.float32) for step, values in load_file(path).items()} if path.exists() else {}
-
-
-INTERRUPTED = "This run broke off before its end; what it had recorded is here."

@@ -8,7 +8,8 @@ import streamlit as st
 from explorer import data
 from explorer.errors import ExplorerError
 from explorer.settings import MB, settings
-from explorer.ui.page import refuse
+from explorer.ui.controls import controls
+from explorer.ui.page import plain, refuse
 
 KEY = "own-names"  # in the session: the names of the data sets that were added
 
@@ -41,6 +42,7 @@ def add() -> None:
             max_upload_size=limits.upload // MB,
             key="own-file",
         )
+        controls(data.own.add_images, prefix="own_")
         if not settings().shared:
             st.text_input("Or a folder, zip or CSV on this computer", key="own-path", placeholder="~/pictures")
         st.form_submit_button("Add this data", icon=":material/add:", on_click=_take, key="own-add")
@@ -56,10 +58,13 @@ def _take() -> None:
             raise ExplorerError("Your own data", "there is no file and no folder", "Choose one first")
         source = BytesIO(upload.getvalue()) if upload is not None else Path(path).expanduser()
         title = Path(upload.name if upload is not None else path).name
-        add_one = data.own.add_points if title.lower().endswith(".csv") else data.own.add_images
-        name = add_one(source, title)
+        if title.lower().endswith(".csv"):
+            name = data.own.add_points(source, title)
+        else:
+            name = data.own.add_images(source, title, side=st.session_state["own_side"])
     except ExplorerError as error:
         st.session_state["own-error"] = error
         return
     st.session_state[KEY] = [*st.session_state[KEY], name]
     st.session_state["data"] = name
+    st.toast(f"Added {plain(data.about(name).title)}", icon=":material/check:")

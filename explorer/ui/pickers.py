@@ -1,33 +1,56 @@
-"""Choose a model: a shipped one, one of one's own runs, or any other by its ref."""
+"""Choose by name, with the name in the URL: a model, a data set."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import streamlit as st
 
 from explorer import runs, zoo
+from explorer.ui.page import plain
 from explorer.ui.person import person
 
 DEFAULT = "zoo:shapes-resnet"
 
 
+def choose(
+    label: str, options: Sequence[str], default: str, key: str, titles: Callable[[str], str], **about: Any
+) -> str:
+    """A menu whose choice is `?key=` in the URL, by its name; Streamlit's own binding would write the title there.
+
+    A name in the URL that is not offered is told in a sentence, and the default takes its place.
+    """
+    state, asked, seen = st.session_state, st.query_params.get(key), f"{key}-seen"
+    if key not in state or state[key] not in options or asked not in (None, state.get(seen)):  # a new link
+        state[key] = asked if asked in options else default
+        if asked not in (None, state[key]):
+            told = (
+                f"{label} in the link: {plain(repr(asked))} can't be chosen here. It is {plain(titles(default))} now."
+            )
+            st.warning(told, icon=":material/link_off:")
+    value = st.selectbox(label, options, key=key, format_func=titles, persist_state="session", **about)
+    if value == default:
+        st.query_params.pop(key, None)
+    else:
+        st.query_params[key] = value
+    state[seen] = st.query_params.get(key)
+    return value
+
+
 def model_picker(key: str = "model") -> str:
-    """The ref of the chosen model, bound to `?model=`; a ref may be typed too."""
+    """The ref of the chosen model: a shipped one, one of the person's runs, or any other that is typed or linked."""
     titles = {card.ref: f"{card.title} · {card.ref}" for card in zoo.cards()}
     titles |= {
         run.ref: f"{run.name} · {run.metrics.get('test accuracy', 0):.1%} · {run.created:%d %b %H:%M}"
         for run in runs.listing(person())
         if runs.checkpoints(runs.folder(run.id))
     }
-    options = list(titles)
-    linked = st.query_params.get(key) or st.session_state.get(key)
-    if linked and linked not in options:
-        options.append(linked)
-    return st.selectbox(
+    others = {st.query_params.get(key), st.session_state.get(key)} - {None, *titles}
+    return choose(
         "Model",
-        options,
-        options.index(DEFAULT) if DEFAULT in options else 0,
-        key=key,
-        bind="query-params",
-        persist_state="session",
+        [*titles, *sorted(others)],
+        DEFAULT,
+        key,
+        lambda ref: titles.get(ref, ref),
         accept_new_options=True,
-        format_func=lambda ref: titles.get(ref, ref),
         help="Choose one, or type a name: `torchvision:resnet18`, `hf:microsoft/resnet-18`, `run:<id>@<step>`.",
     )

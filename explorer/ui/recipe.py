@@ -8,20 +8,18 @@ from explorer import data, models
 from explorer.settings import settings
 from explorer.training import TrainConfig
 from explorer.ui.controls import controls
+from explorer.ui.pickers import choose
 
 
 def recipe(own: list[str]) -> TrainConfig:
     """The controls of a training run, bound to the URL; `own` are names of the person's own data sets."""
-    names = [*data.DATASETS, *own]
-    dataset = st.selectbox(
-        "Data", names, key="data", bind="query-params", format_func=lambda name: data.about(name).title
-    )
+    dataset = choose("Data", [*data.DATASETS, *own], "digits", "data", lambda name: data.about(name).title)
     about = data.about(dataset)
     st.caption(about.summary)
     dataset_settings = controls(data.DATASETS[dataset].make, prefix="data_") if dataset in data.DATASETS else {}
     fitting = models.fitting(about.shape)
-    usual = fitting.index("lenet") if "lenet" in fitting else 0
-    model = st.selectbox("Network", fitting, usual, key="network", bind="query-params")
+    usual = "lenet" if "lenet" in fitting else fitting[0]
+    model = choose("Network", fitting, usual, "network", str)
     entry = models.MODELS[model]
     st.caption(entry.summary)
     with st.expander("Size of the network", icon=":material/straighten:"):

@@ -7,7 +7,7 @@ from explorer.charts import training as charts
 from explorer.errors import ExplorerError
 from explorer.runs import files
 from explorer.training import TrainConfig, TrainRun, evaluate, read
-from explorer.training.run import Evaluation
+from explorer.training.run import Evaluation, regions
 from explorer.ui.draw import draw
 from explorer.ui.page import guard, plain
 from explorer.ui.pictures import gallery
@@ -131,12 +131,18 @@ def _film(run: TrainRun) -> None:
             query_params={"model": opened},
         )
     evaluation = evaluate(run, step)
+    test = data.load(run.config.dataset, "test", **dict(run.config.dataset_settings))
     left, right = st.columns([1, 1], gap="large")
     with left:
         st.markdown(f"**Test split:** {evaluation.accuracy:.1%} of {len(evaluation.y)} right")
         draw(charts.confusion(evaluation), "confusion", "How often each true class was given each name")
     with right:
-        _mistakes(evaluation, run.config)
+        if test.task == "image":
+            _mistakes(evaluation, test)
+        else:
+            st.markdown("**What it answers everywhere**, and the test points; crosses are mistakes")
+            plane = charts.points(test, evaluation, regions(run, step))
+            draw(plane, "plane", "The plane in the colours of the answers, and the test points")
 
 
 def _called(run: TrainRun, step: int) -> str:
@@ -145,7 +151,7 @@ def _called(run: TrainRun, step: int) -> str:
     return f"step {step}" + (f" ({special[step]})" if step in special else "")
 
 
-def _mistakes(evaluation: Evaluation, config: TrainConfig) -> None:
+def _mistakes(evaluation: Evaluation, test: data.Dataset) -> None:
     """The wrong answers that the network was surest of."""
     wrong = evaluation.mistakes(MISTAKES)
     if not len(wrong):
@@ -153,15 +159,11 @@ def _mistakes(evaluation: Evaluation, config: TrainConfig) -> None:
         return
     count = int((evaluation.predicted != evaluation.y).sum())
     st.markdown(f"**Most confident mistakes** (of {count})")
-    test = data.load(config.dataset, "test", **dict(config.dataset_settings))
     names = evaluation.labels
     captions = [
         f"{names[evaluation.y[i]]} → {names[evaluation.predicted[i]]} · {evaluation.confidence[i]:.0%}" for i in wrong
     ]
-    if test.task == "image":
-        gallery(test.x[wrong], captions)
-    else:
-        draw(charts.points(test, evaluation), "mistakes", "The test points, with the wrongly named ones marked")
+    gallery(test.x[wrong], captions)
 
 
 def _figures(history, config: TrainConfig) -> None:

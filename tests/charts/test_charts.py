@@ -6,7 +6,7 @@ import pytest
 
 from explorer import data
 from explorer.charts import models, training
-from explorer.training.run import Evaluation
+from explorer.training.run import Evaluation, Regions
 
 HISTORY = [{"step": 0, "epoch": 0.0, "validation_loss": 2.3, "validation_accuracy": 0.1}] + [
     {"step": s, "epoch": s / 10, "loss": 2 / s, "accuracy": 1 - 1 / s, "lr": 0.1, "grad_norm": 1.0}
@@ -64,7 +64,11 @@ def test_the_answer_chart_ranks_the_classes():
     assert found[0]["answer"] == "true class"
 
 
-def test_points_are_drawn_with_their_mistakes():
+def test_points_are_drawn_with_their_mistakes_over_the_answers_everywhere():
     test = data.load("points", "test")
     wrong = Evaluation(test.labels, test.y, np.eye(len(test.labels))[(test.y + 1) % len(test.labels)])
-    assert {row["answer"] for row in rows(training.points(test, wrong))} == {"wrong"}
+    grid = RNG.uniform(-1, 1, (64 * 64, 2))
+    regions = Regions(test.labels, grid, RNG.dirichlet(np.ones(2), len(grid)), 0.1)
+    found = rows(training.points(test, wrong, regions))
+    assert {row["answer"] for row in found if "answer" in row} == {"wrong"}
+    assert sum("x2" in row for row in found) == 64 * 64
