@@ -21,9 +21,9 @@ def no_worker_left():
 
 def open_app(path: str = "", **query: str) -> AppTest:
     app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
+    app.run()
     for name, value in query.items():
         app.query_params[name] = value
-    app.run()
     return app.switch_page(path).run() if path else app
 
 
@@ -86,10 +86,7 @@ def test_what_does_not_fit_is_said_before_anything_starts():
 
 
 def test_a_run_that_nobody_knows_is_refused_and_the_controls_stay():
-    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
-    app.run()
-    app.query_params["run"] = "run:" + "0" * 32
-    app.switch_page("pages/training.py").run()
+    app = open_app("pages/training.py", run="run:" + "0" * 32)
     assert "none of that id" in texts(app).replace("\\", "")
     assert app.button(key="start")
     assert not app.exception
@@ -114,8 +111,6 @@ def test_a_damaged_weights_file_is_refused_with_a_sentence():
     run = training.fit(TrainConfig(epochs=1, model="mlp", batch_size=256))
     path = files.checkpoint(run.folder, run.checkpoints[-1])
     path.write_bytes(path.read_bytes()[:100])
-    app = open_app("pages/models.py")
-    app.session_state["model"] = f"{run.ref}@{run.checkpoints[-1]}"
-    app.run()
+    app = open_app("pages/models.py", model=f"{run.ref}@{run.checkpoints[-1]}")
     assert "damaged" in texts(app).replace("\\", "")
     assert not app.exception

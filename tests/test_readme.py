@@ -1,4 +1,7 @@
-"""README says what is there: python -m pytest tests/test_readme.py; python -m tests.test_readme writes the tree anew."""
+"""README says what is there: python -m pytest tests/test_readme.py
+
+`python -m tests.test_readme` writes its tree anew.
+"""
 
 import ast
 import re

@@ -94,7 +94,7 @@ class LocalEngine:
                 return job.outcome
             if job.started is not None:
                 return JobStatus(id, job.owner, "running", 0, job.remaining(self._usual()), job.started)
-            position = self._waiting.index(job) + 1 if job in self._waiting else 0
+            position = self._waiting.index(job) + 1 if job in self._waiting else 1
             return JobStatus(id, job.owner, "waiting", position, self._until(position))
 
     def events(self, id: str, since: int = 0) -> list[dict[str, Any]]:
@@ -135,7 +135,7 @@ class LocalEngine:
             for job in list(self._waiting):
                 self._end(job, "cancelled", error="The server was stopped.")
             for job in self._running:
-                job.stop = job.stop or "The server was stopped."
+                job.stop = "The server was stopped." if job.stop is None else job.stop
                 job.worker.wake()
             self._changed.notify_all()
             threads, self._threads = self._threads, []
@@ -184,15 +184,18 @@ class LocalEngine:
                 return True
             if message.get("gone") or time.monotonic() > limit:
                 worker.kill()
-                with self._changed:
-                    self._asked = False
-                    if self._waiting:
-                        wrong = f"its worker process could not start and ended {worker.ending()}"
-                        self._end(
-                            self._waiting[0], "failed", error=_sentence("This job", wrong, "See the server's log")
-                        )
+                self._fail_next(f"and ended {worker.ending()}")
                 return False
         return False
+
+    def _fail_next(self, why: str) -> None:
+        """A worker did not get ready: the next job fails in its place, so that the queue is never stuck."""
+        log.error("A worker process could not start %s", why)
+        with self._changed:
+            self._asked = False
+            if self._waiting:
+                error = _sentence("This job", f"its worker process could not start {why}", "See the server's log")
+                self._end(self._waiting[0], "failed", error=error)
 
     def _next(self, worker: Worker) -> Job | None:
         """Wait for a job; None when the worker should go: unused for long, dead, or the engine closes."""
@@ -226,9 +229,8 @@ class LocalEngine:
             elif message.get("gone"):
                 worker.kill()  # its own processes may have outlived it
                 wrong = f"its worker process ended unexpectedly, {worker.ending()}"
-                return self._end(
-                    job, "failed", error=_sentence("This job", wrong, "Start it again, or make it smaller")
-                )
+                error = _sentence("This job", wrong, "Start it again, or make it smaller")
+                return self._end(job, "failed", error=error)
             if now - looked >= TICK:
                 looked, held = now, worker.memory()
                 if held > job.memory:

@@ -1,5 +1,6 @@
 """Start a run, here or in a worker, and close it when it has ended."""
 
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -90,6 +91,7 @@ def _close(id: str, folder: Path, state: str, error: str) -> None:
     outcome = files.read_json(path) if path.exists() else {"state": state, "metrics": {}, "error": ""}
     if outcome["state"] != "finished":
         outcome["error"] = outcome["error"] or error
-    files.write_json(path, outcome)
+    with contextlib.suppress(ExplorerError):  # where the disk is full, the list of runs may still learn of it
+        files.write_json(path, outcome)
     history = files.history(folder)
     runs.finish(id, outcome["state"], outcome["metrics"], history, outcome["error"])

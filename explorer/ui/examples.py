@@ -27,7 +27,7 @@ def example(model: Model) -> tuple[Any, int | None]:
             key="picture",
         )
     if upload is not None:
-        picture = _opened(upload)
+        picture = opened(upload)
         st.image(picture, f"{upload.name}, {picture.width} × {picture.height}", width=SIDE)
         return picture, None
     if not model.card.dataset:
@@ -42,7 +42,7 @@ def example(model: Model) -> tuple[Any, int | None]:
     return test.x[index : index + 1], int(test.y[index])
 
 
-def _opened(upload: Any) -> Image.Image:
+def opened(upload: Any) -> Image.Image:
     """The uploaded file as a picture; what is none, or is damaged, is refused."""
     try:
         picture = Image.open(io.BytesIO(upload.getvalue()))

@@ -17,7 +17,7 @@ RECIPES = {
         dataset_settings={"pictures": 12_000},  # a transformer needs more of them than a ResNet
         model="vit",
         model_settings={"patch": 8, "width": 96, "depth": 4, "heads": 4, "stem": "convolutions"},
-        epochs=12,
+        epochs=20,
         lr=1e-3,
         weight_decay=0.05,
     ),

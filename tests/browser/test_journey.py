@@ -7,7 +7,7 @@ import time
 
 import psutil
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 pytestmark = pytest.mark.browser
 
@@ -21,13 +21,21 @@ def training(serve):
 
 
 def start(page: Page) -> None:
-    expect(page.get_by_test_id("stBadge").or_(page.get_by_text("finished")).first).to_be_visible(timeout=30_000)
+    """Press Start and see the run go on."""
+    result(page)
     page.get_by_role("button", name="Start training").click()
     page.wait_for_url(re.compile(r"run=run%3A[0-9a-f]{32}"), timeout=30_000)
+    expect(stop(page)).to_be_visible(timeout=30_000)
+
+
+def stop(page: Page) -> Locator:
+    return page.get_by_role("button", name="Stop", exact=True)
 
 
 def result(page: Page) -> str:
-    """The line that says how many test examples are right."""
+    """The line that says how many test examples are right, once the run has ended and the page has settled."""
+    expect(stop(page)).to_have_count(0, timeout=TRAINED)
+    expect(page.locator("[data-stale=true]")).to_have_count(0, timeout=30_000)
     line = page.get_by_text("Test split:").locator("..")
     expect(line).to_be_visible(timeout=TRAINED)
     return line.inner_text()
@@ -44,7 +52,6 @@ def test_first_paint_shows_a_recorded_run_without_a_click(training, open_page):
 def test_a_network_is_trained_found_again_and_opened_in_another_browser(training, open_page):
     page = open_page(training)
     start(page)
-    expect(page.get_by_role("button", name="Stop", exact=True)).to_be_visible()  # it is live
     mine = result(page)
     assert float(re.search(r"([\d.]+)%", mine)[1]) > 97
     address = page.url
@@ -83,7 +90,7 @@ def test_a_long_run_is_stopped_and_keeps_what_it_learned(training, open_page):
     page = open_page(f"{training}?epochs=200&lenet_width=64")
     start(page)
     expect(page.get_by_text(re.compile(r"Epoch [1-9]"))).to_be_visible(timeout=30_000)
-    page.get_by_role("button", name="Stop", exact=True).click()
+    stop(page).click()
     expect(page.get_by_text("stopped", exact=True).first).to_be_visible(timeout=TRAINED)
     assert "right" in result(page)
 
@@ -95,7 +102,7 @@ def test_start_pressed_twice_is_one_run_and_a_sentence(training, open_page):
     page.get_by_role("button", name="Start training").click()
     expect(page.get_by_test_id("stAlert").first).to_be_visible(timeout=15_000)
     assert page.url == first
-    page.get_by_role("button", name="Stop", exact=True).click()
+    stop(page).click()
     expect(page.get_by_text("stopped", exact=True).first).to_be_visible(timeout=TRAINED)
 
 

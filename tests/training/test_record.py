@@ -18,6 +18,8 @@ from explorer.training.run import Evaluation
 
 TINY = TrainConfig(epochs=3, model="mlp", model_settings={"width": 16, "depth": 1}, batch_size=128)
 
+SMALL = TrainConfig("points", "mlp", dataset_settings={"count": 100})
+
 
 def test_a_finished_run_can_be_looked_at_at_every_checkpoint(tmp_path):
     seen = []
@@ -130,6 +132,7 @@ def test_an_evaluation_counts_and_ranks_as_scikit_learn_does():
     [
         (TINY, "EXPLORER_EPOCHS", "2", "trains for 2 at the most"),
         (TINY, "EXPLORER_PARAMETERS", "100", "100 at the most"),
+        (dataclasses.replace(SMALL, batch_size=512), "EXPLORER_QUEUE", "9", "only 100 training examples"),
     ],
 )
 def test_what_this_server_does_not_give_is_refused_before_it_starts(config, variable, limit, words, monkeypatch):

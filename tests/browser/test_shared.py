@@ -1,0 +1,54 @@
+"""A shared server: people meet only by link. `pytest tests/browser/test_shared.py`"""
+
+import re
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.test_journey import result, start, stop
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture(scope="module")
+def training(serve):
+    """The address of the Training page on a shared, tiny server."""
+    return f"{serve(EXPLORER_SHARED='1', EXPLORER_MODE='cpu-tiny')}/training"
+
+
+def test_people_see_their_own_runs_and_open_others_by_link(training, open_page):
+    anna = open_page(training)
+    start(anna)
+    mine = result(anna)
+    anna.reload()
+    assert result(anna) == mine
+    listed = anna.get_by_text(re.compile("lenet on digits · "))
+    expect(listed).to_have_count(1)  # still hers after the reload
+
+    ben = open_page(training)
+    result(ben)
+    expect(ben.get_by_text(re.compile("lenet on digits · "))).to_have_count(0)
+    ben.goto(anna.url)
+    assert result(ben) == mine
+
+
+def test_two_people_train_at_once_and_the_second_waits_for_its_turn(training, open_page):
+    anna, ben = (open_page(f"{training}?epochs=50&lenet_width=64") for _ in range(2))
+    start(anna)
+    start(ben)
+    expect(ben.get_by_text("Waiting for a worker")).to_be_visible(timeout=15_000)
+    stop(anna).click()
+    expect(anna.get_by_text("stopped", exact=True).first).to_be_visible(timeout=60_000)
+    expect(ben.get_by_text(re.compile(r"Epoch [1-9]"))).to_be_visible(timeout=60_000)
+    stop(ben).click()
+    expect(ben.get_by_text("stopped", exact=True).first).to_be_visible(timeout=60_000)
+
+
+def test_a_shared_server_takes_no_paths_and_no_free_names(training, open_page):
+    page = open_page(training)
+    result(page)
+    page.get_by_text("Your own data").click()
+    expect(page.get_by_text("Up to 20 MB")).to_be_visible()
+    expect(page.get_by_label("Or a folder, zip or CSV on this computer")).to_have_count(0)
+    page.goto(training.replace("training", "models?model=file:/etc"))
+    expect(page.get_by_text("this server is shared")).to_be_visible(timeout=30_000)
