@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from streamlit.runtime.pages_manager import PagesManager
 from streamlit.testing.v1 import AppTest
 
 from explorer import jobs, runs
@@ -17,6 +18,18 @@ def no_worker_left():
     yield
     jobs.engine().close()
     jobs._engine.cache_clear()
+
+
+@pytest.fixture(autouse=True)
+def always_inside_app(monkeypatch):
+    """AppTest forgets at every run that app.py calls st.navigation, and would run a page alone."""
+    make = PagesManager.__init__
+
+    def init(self, *args, **kwargs):
+        make(self, *args, **kwargs)
+        PagesManager.uses_pages_directory = False
+
+    monkeypatch.setattr(PagesManager, "__init__", init)
 
 
 def open_app(path: str = "", **query: str) -> AppTest:

@@ -10,7 +10,7 @@ import streamlit as st
 
 from explorer.errors import ExplorerError
 
-INSIDE = "inside-app"  # in the session: app.py has run
+INSIDE = "inside-app"  # in the session: app.py is running
 ASSETS = Path(__file__).parent / "assets"
 
 
@@ -53,7 +53,7 @@ def inside_app() -> None:
     Streamlit looks for a folder `pages` before any script has run: asked for a page's own address first of all, a new
     server runs the page alone. Calling st.navigation ends that for good, and the page runs again, inside app.py.
     """
-    if st.session_state.get(INSIDE):
+    if st.session_state.pop(INSIDE, False):
         return
     st.set_page_config(page_icon=str(ASSETS / "icon.svg"))  # else the browser looks for the page's icon on the web
     navigation()
