@@ -1,5 +1,6 @@
 """The Deep Learning Explorer: `streamlit run app.py`."""
 
+import os
 import sys
 
 import streamlit as st
@@ -12,7 +13,7 @@ from explorer.ui.status import status
 st.set_page_config("Deep Learning Explorer", str(ASSETS / "icon.svg"), layout="wide")
 
 try:
-    settings()
+    os.environ.setdefault("OMP_NUM_THREADS", str(settings().limits.threads))  # torch reads it when it is imported
 except ExplorerError as error:
     print(error, file=sys.stderr)
     refuse(error)

@@ -131,7 +131,7 @@ def device() -> str:
 def _tiny(cores: int) -> Limits:
     return Limits(
         parameters=30_000_000, image_side=224, image_pixels=30_000_000, tokens=128, examples=10_000, epochs=50,
-        seconds=600, job_memory=600 * MB, queue=40, workers=1, idle=300, store=150 * MB, cache=150 * MB,
+        seconds=600, job_memory=800 * MB, queue=40, workers=1, idle=300, store=150 * MB, cache=150 * MB,
         upload=20 * MB, threads=min(cores, 2),
     )  # fmt: skip
 
@@ -157,8 +157,10 @@ def _invalid(variable: str, value: str, allowed: str) -> ExplorerError:
 
 
 def _number(variable: str, value: str) -> int:
-    if not value.isdigit():
+    if not (value.isascii() and value.isdigit()):
         raise ExplorerError(f"{variable}={value!r}", "it is not a whole number", f"Set {variable} to one, or unset it")
+    if int(value) == 0 and variable != "EXPLORER_IDLE":
+        raise ExplorerError(f"{variable}={value!r}", "nothing could be done here", f"Set {variable} to 1 or more")
     return int(value)
 
 

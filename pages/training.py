@@ -7,6 +7,7 @@ from explorer.settings import settings
 from explorer.ui import own_data
 from explorer.ui.page import guard, inside_app
 from explorer.ui.person import person
+from explorer.ui.pickers import linked, to_link
 from explorer.ui.recipe import code, recipe
 from explorer.ui.runs import show
 from explorer.ui.runs_list import runs_list
@@ -19,18 +20,21 @@ if settings().limits.idle == 0:  # where a worker may stay, it is ready before S
     jobs.engine().warm_up()
 left, right = st.columns([1, 2.4], gap="large")
 
+linked("run", SHIPPED)
+
 with left:
     place = st.container()  # the button stands above what it starts
     config = recipe(own_data.names())
     with place, guard():
         if st.button("Start training", type="primary", icon=":material/play_arrow:", width="stretch", key="start"):
-            st.query_params["run"] = f"run:{training.start(config, person())}"
+            st.session_state["run"] = f"run:{training.start(config, person())}"
     own_data.add()
     with st.expander("The same in Python", icon=":material/code:"):
         st.code(code(config), language="python")
 
+ref = st.session_state["run"]
 with right, guard():
-    ref = st.session_state["run"] = st.query_params.get("run") or st.session_state.get("run", SHIPPED)
+    to_link("run", ref, SHIPPED)
     if ref == SHIPPED:
         st.caption("A recorded run to look at. Press **Start training** to make your own: it takes seconds.")
     show(ref)

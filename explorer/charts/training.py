@@ -152,7 +152,7 @@ def points(test: Dataset, evaluation: Evaluation, regions: Regions | None = None
         }
     )
     dots = (
-        alt.Chart(frame.head(POINTS))
+        alt.Chart(_thin(frame))
         .mark_point(filled=True, opacity=1, stroke="white")
         .encode(
             **place,

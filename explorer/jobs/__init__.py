@@ -21,5 +21,8 @@ def engine() -> Engine:
 
 @functools.cache
 def _engine() -> Engine:
-    limits = settings().limits
-    return LocalEngine(limits.workers, limits.queue, idle=limits.idle, threads=limits.threads, warm=WARM)
+    now, limits = settings(), settings().limits
+    crowded = now.shared or now.mode == "cpu-tiny"
+    return LocalEngine(
+        limits.workers, limits.queue, idle=limits.idle, threads=limits.threads, warm=WARM, patient=crowded
+    )

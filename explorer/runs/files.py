@@ -66,7 +66,7 @@ def history(folder: Path) -> list[dict[str, Any]]:
     """Every recorded step; a last line that was cut off by a crash is left out."""
     path = folder / "history.jsonl"
     records = []
-    for line in path.read_text().splitlines() if path.exists() else ():
+    for line in path.read_text(errors="replace").splitlines() if path.exists() else ():
         try:
             records.append(json.loads(line))
         except ValueError:

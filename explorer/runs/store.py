@@ -60,7 +60,10 @@ def create(name: str, config: Mapping[str, Any], owner: str) -> str:
             tags={"owner": owner, "state": "running", "server": _server(), **_environment()},
         )
         _client().log_batch(run.info.run_id, params=[Param(key, str(value)) for key, value in config.items()])
-    _path(run.info.run_id).mkdir(parents=True, exist_ok=True)
+    try:
+        _path(run.info.run_id).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ExplorerError("A new run", f"its folder can't be made ({error.strerror})", "Free some space") from error
     return run.info.run_id
 
 
@@ -104,7 +107,7 @@ def listing(owner: str | None = None, most: int = 100) -> list[Run]:
         found = _client().search_runs(
             [_experiment()], chosen, ViewType.ACTIVE_ONLY, most, ["attributes.start_time DESC"]
         )
-    return [_line(run) for run in found]
+    return [_line(run) for run in found if _path(run.info.run_id).is_dir()]
 
 
 def delete(id: str, owner: str) -> None:
@@ -114,7 +117,7 @@ def delete(id: str, owner: str) -> None:
         raise ExplorerError(f"Deleting the run {run.name!r}", "it is somebody else's", "Delete your own runs only")
     with _sentences():
         _client().delete_run(id)
-    shutil.rmtree(_path(id), ignore_errors=True)
+    shutil.rmtree(_path(id).parent, ignore_errors=True)
 
 
 def folder(id: str) -> Path:
@@ -122,11 +125,6 @@ def folder(id: str) -> Path:
     if not re.fullmatch(r"[0-9a-f]{32}", id) or not _path(id).is_dir():
         raise ExplorerError(f"The run {id!r}", "there is none of that id here", "Open one from the list, or train one")
     return _path(id)
-
-
-def warm_up() -> None:
-    """Open the database ahead of its first use, which takes seconds on a new one."""
-    _experiment()
 
 
 def tracking_uri() -> str:

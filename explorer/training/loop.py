@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import math
 import time
+import warnings
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -68,13 +69,13 @@ class Batches:
     """
 
     def __init__(self, dataset: Dataset, device: torch.device, mean: Sequence[float], std: Sequence[float]) -> None:
-        x = torch.from_numpy(np.array(dataset.x))  # a copy that may be written to
+        x, y = _tensor(dataset.x), _tensor(dataset.y)
         if dataset.task == "image":
             x = x.permute(0, 3, 1, 2)  # (N, C, H, W) uint8; in memory the channels stay last
         self.resident = dataset.nbytes <= _free(device) / 4
         home = device if self.resident else torch.device("cpu")
         self.device = device
-        self.x, self.y = x.to(home), torch.from_numpy(np.array(dataset.y)).to(home)
+        self.x, self.y = x.to(home), y.to(home)
         self.mean = torch.tensor(mean, device=device).view(-1, 1, 1)
         self.std = torch.tensor(std, device=device).view(-1, 1, 1)
 
@@ -252,6 +253,13 @@ def _mixed_precision(config: TrainConfig, device: torch.device):
         return contextlib.nullcontext, torch.amp.GradScaler(enabled=False)
     kind = torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
     return (lambda: torch.autocast("cuda", kind)), torch.amp.GradScaler("cuda", enabled=kind is torch.float16)
+
+
+def _tensor(array: np.ndarray) -> Tensor:
+    """A tensor over an array that is shared, and so read-only; nothing here writes into it."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+        return torch.from_numpy(array)
 
 
 def _free(device: torch.device) -> int:

@@ -2,7 +2,7 @@
 
 import dataclasses
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,8 @@ def record(
     A loss that is no longer a number ends the run as `diverged`; what was recorded stays.
     Raises ExplorerError where the run can't start, or the disk is full.
     """
+    import torch
+
     from explorer.training.loop import Diverged, prepare, steps
 
     files.write_json(folder / "config.json", config.to_dict())
@@ -52,33 +54,37 @@ def record(
     state, error, step, lines, flushed = "finished", "", None, [], time.perf_counter()
     top, kept_best = (-1.0, 0.0), None
     try:
-        for step in steps(config, learner, marks):
-            lines.append(dataclasses.asdict(step))
-            if step.validation_accuracy is not None:
-                score = (step.validation_accuracy, -step.validation_loss)
-                if step.step in marks or score > top:
+        with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True):
+            for step in steps(config, learner, marks):
+                lines.append(dataclasses.asdict(step))
+                if step.validation_accuracy is not None:
+                    score = (step.validation_accuracy, -step.validation_loss)
+                    if step.step in marks or score > top:
+                        _save(learner, folder, step.step)
+                    if score > top:  # the best so far takes the place of the one before
+                        if kept_best is not None and kept_best not in marks:
+                            files.checkpoint(folder, kept_best).unlink(missing_ok=True)
+                        top, kept_best = score, step.step
+                on_step(step)
+                if time.perf_counter() - flushed > FLUSH_SECONDS:
+                    files.append_history(folder, lines)
+                    lines, flushed = [], time.perf_counter()
+                if step.step < learner.total and stopping():
+                    state = "stopped"
                     _save(learner, folder, step.step)
-                if score > top:  # the best so far takes the place of the one before
-                    if kept_best is not None and kept_best not in marks:
-                        files.checkpoint(folder, kept_best).unlink(missing_ok=True)
-                    top, kept_best = score, step.step
-            on_step(step)
-            if time.perf_counter() - flushed > FLUSH_SECONDS:
-                files.append_history(folder, lines)
-                lines, flushed = [], time.perf_counter()
-            if stopping():
-                state = "stopped"
-                _save(learner, folder, step.step)
-                break
+                    break
     except Diverged as diverged:
         state, error = "diverged", str(diverged)
     finally:
         files.append_history(folder, lines)
-    best = files.best(folder)
-    metrics = _test(learner, config, folder, best)
-    files.write_json(folder / "card.json", dataclasses.replace(card, metrics=metrics).to_json())
-    outcome = Outcome(state, step.step, step.seconds, best, metrics, error)
-    files.write_json(folder / "outcome.json", dataclasses.asdict(outcome))
+    outcome = Outcome(state, step.step, step.seconds, files.best(folder), {}, error)
+    files.write_json(folder / "outcome.json", dataclasses.asdict(outcome))  # from here on nothing can undo it
+    for metrics in _test(learner, config, folder, outcome.best):
+        outcome = dataclasses.replace(outcome, metrics=metrics)
+        files.write_json(folder / "card.json", dataclasses.replace(card, metrics=metrics).to_json())
+        files.write_json(folder / "outcome.json", dataclasses.asdict(outcome))
+        if stopping():  # the other checkpoints are tried when somebody looks at them
+            break
     return outcome
 
 
@@ -94,7 +100,7 @@ def make_card(config: TrainConfig, learner: Any) -> Card:
     train = data.load(config.dataset, "train", **dict(config.dataset_settings))
     return Card(
         ref="",  # whoever opens the folder knows by which name
-        title=f"{config.model} on {config.dataset}",
+        title=f"{config.model} on {data.about(config.dataset).title}",
         task="image-classification" if train.task == "image" else "points-classification",
         architecture=config.model,
         settings=dict(config.model_settings),
@@ -117,8 +123,11 @@ def _save(learner: Any, folder: Path, step: int) -> None:
     files.write(files.checkpoint(folder, step), save(state))
 
 
-def _test(learner: Any, config: TrainConfig, folder: Path, best: int) -> dict[str, float]:
-    """Try every checkpoint on the test split and keep its class probabilities; the best one's figures."""
+def _test(learner: Any, config: TrainConfig, folder: Path, best: int) -> Iterator[dict[str, float]]:
+    """Try the checkpoints on the test split, the best one first, and keep each one's class probabilities.
+
+    Gives the best one's figures after every checkpoint that was tried.
+    """
     from safetensors.numpy import save
     from safetensors.torch import load_file
 
@@ -126,15 +135,16 @@ def _test(learner: Any, config: TrainConfig, folder: Path, best: int) -> dict[st
 
     test = data.load(config.dataset, "test", **dict(config.dataset_settings))
     batches = Batches(test, learner.device, learner.mean, learner.std)
-    predictions = {}
-    for step in files.checkpoints(folder):
+    tried = next(one for one in files.history(folder) if one["step"] == best)
+    predictions, metrics = {}, {}
+    for step in sorted(files.checkpoints(folder), key=lambda step: step != best):
         learner.model.load_state_dict(load_file(files.checkpoint(folder, step)))
         predictions[f"{step:08d}"] = probabilities(learner, batches).astype(np.float16)
-    files.write(folder / "predictions.safetensors", save(predictions))
-    right = predictions[f"{best:08d}"].argmax(1) == test.y
-    tried = next(one for one in files.history(folder) if one["step"] == best)
-    return {
-        "test accuracy": float(right.mean()),
-        "validation accuracy": tried["validation_accuracy"],
-        "validation loss": tried["validation_loss"],
-    }
+        files.write(folder / "predictions.safetensors", save(predictions))
+        if step == best:
+            metrics = {
+                "test accuracy": float((predictions[f"{step:08d}"].argmax(1) == test.y).mean()),
+                "validation accuracy": tried["validation_accuracy"],
+                "validation loss": tried["validation_loss"],
+            }
+        yield metrics

@@ -1,6 +1,7 @@
 """A training run as it is looked at afterwards, or while it goes on."""
 
 import dataclasses
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from explorer.runs import files
 from explorer.training.config import TrainConfig
 
 PLANE = 1.3  # points lie within about -1 to 1
+ALIVE = 20  # seconds after its last line that a run counts as going on
+ELSEWHERE = "This run goes on in another process; reload the page to see more of it."
 INTERRUPTED = "This run broke off before its end; what it had recorded is here."
 
 
@@ -23,7 +26,7 @@ class TrainRun:
     ref: str  # its network, as every page names it
     folder: Path
     config: TrainConfig
-    state: str  # finished | stopped | diverged | failed | interrupted
+    state: str  # running | finished | stopped | diverged | failed | interrupted
     error: str  # a sentence, "" where all is well
     seconds: float  # of training, validation included
     history: tuple[Mapping[str, Any], ...]  # one mapping a step, keys as in `loop.Step`, without what was not measured
@@ -81,7 +84,7 @@ class Regions:
 def read(folder: Path, ref: str) -> TrainRun:
     """The run that a folder holds; one without an outcome was interrupted."""
     outcome = folder / "outcome.json"
-    ended = files.read_json(outcome) if outcome.exists() else {"state": "interrupted", "error": INTERRUPTED}
+    ended = files.read_json(outcome) if outcome.exists() else _unfinished(folder)
     history = tuple(files.history(folder))
     return TrainRun(
         ref=ref,
@@ -95,6 +98,14 @@ def read(folder: Path, ref: str) -> TrainRun:
         best=ended.get("best") or files.best(folder),
         metrics=ended.get("metrics", {}),
     )
+
+
+def _unfinished(folder: Path) -> dict[str, str]:
+    """What to say of a run without an outcome: its history still grows, or it broke off."""
+    history = folder / "history.jsonl"
+    if history.exists() and time.time() - history.stat().st_mtime < ALIVE:
+        return {"state": "running", "error": ELSEWHERE}
+    return {"state": "interrupted", "error": INTERRUPTED}
 
 
 def evaluate(run: TrainRun, step: int) -> Evaluation:
@@ -122,7 +133,11 @@ def regions(run: TrainRun, step: int, cells: int = 64) -> Regions:
 
 
 def _predictions(folder: Path) -> dict[int, np.ndarray]:
+    from safetensors import SafetensorError
     from safetensors.numpy import load_file
 
-    path = folder / "predictions.safetensors"
-    return {int(step): values.astype(np.float32) for step, values in load_file(path).items()} if path.exists() else {}
+    try:
+        found = load_file(folder / "predictions.safetensors")
+    except (OSError, SafetensorError):  # none yet, or damaged: they can be made again
+        return {}
+    return {int(step): values.astype(np.float32) for step, values in found.items()}

@@ -5,11 +5,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from explorer import jobs, runs
+from explorer import data, jobs, runs
 from explorer.errors import ExplorerError
 from explorer.runs import files
 from explorer.settings import settings
-from explorer.training.config import TrainConfig, check_batch
+from explorer.training.config import TrainConfig
 from explorer.training.run import INTERRUPTED, TrainRun, read
 
 if TYPE_CHECKING:
@@ -61,16 +61,15 @@ def start(config: TrainConfig, owner: str = LOCAL) -> str:
 def check_limits(config: TrainConfig) -> None:
     """Raise ExplorerError where a config asks for more than this server gives, or its parts don't fit each other."""
 
-    from explorer import data, models
+    from explorer import models
 
     limits = settings().limits
     if config.epochs > limits.epochs:
         raise ExplorerError(
             f"{config.epochs} epochs", f"this server trains for {limits.epochs} at the most", "Choose fewer epochs"
         )
-    train = data.load(config.dataset, "train", **dict(config.dataset_settings))
-    check_batch(config, len(train))
-    count = models.count(config.model, train.shape, len(train.labels), **dict(config.model_settings))
+    about = data.about(config.dataset)
+    count = models.count(config.model, about.shape, about.classes, **dict(config.model_settings))
     if count > limits.parameters:
         raise ExplorerError(
             f"A {config.model} with {count:,} parameters",
@@ -80,8 +79,12 @@ def check_limits(config: TrainConfig) -> None:
 
 
 def _open(config: TrainConfig, owner: str) -> str:
-    id = runs.create(f"{config.model} on {config.dataset}", config.to_dict(), owner)
-    files.write_json(runs.folder(id) / "config.json", config.to_dict())
+    id = runs.create(f"{config.model} on {data.about(config.dataset).title}", config.to_dict(), owner)
+    try:
+        files.write_json(runs.folder(id) / "config.json", config.to_dict())
+    except ExplorerError:
+        runs.delete(id, owner)
+        raise
     return id
 
 

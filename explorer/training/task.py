@@ -12,8 +12,6 @@ from explorer.training.record import record
 
 def train(request: dict[str, Any], report: Callable[[dict[str, Any]], None], stopping: Callable[[], bool]) -> dict:
     """Train `request["config"]` into `request["folder"]` on `request["device"]`; returns the outcome."""
-    import torch
-
     config = TrainConfig.from_dict(request["config"])
     epochs = config.epochs
 
@@ -21,5 +19,4 @@ def train(request: dict[str, Any], report: Callable[[dict[str, Any]], None], sto
         event = {key: value for key, value in dataclasses.asdict(step).items() if value is not None}
         report(event | {"progress": step.epoch / epochs, "keep": "validation_loss" in event})
 
-    with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True):
-        return dataclasses.asdict(record(config, Path(request["folder"]), request["device"], on_step, stopping))
+    return dataclasses.asdict(record(config, Path(request["folder"]), request["device"], on_step, stopping))

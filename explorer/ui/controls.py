@@ -62,6 +62,9 @@ def _widget(param: Param, about: dict[str, Any]) -> Any:
     """The widget that suits the control, at the setting's default."""
     kind, default = param.type, param.default
     match param.control:
+        case Slider(low=low, high=high) if low == high:
+            st.caption(f"{about['label']}: {_text(default)}")
+            return default
         case Slider(low=low, high=high, step=step):
             return st.slider(min_value=kind(low), max_value=kind(high), value=kind(default), step=kind(step), **about)
         case Number(low=low, high=high):

@@ -5,7 +5,7 @@ import streamlit as st
 
 from explorer.ui.page import plain
 from explorer.zoo.model import Model
-from explorer.zoo.outline import outline
+from explorer.zoo.outline import Layer, outline
 
 
 def card_of(model: Model) -> None:
@@ -25,9 +25,14 @@ def card_of(model: Model) -> None:
     st.caption(" · ".join(words))
 
 
+@st.cache_resource(max_entries=64, show_spinner=False, hash_funcs={Model: lambda model: model.card.ref})
+def _outline(model: Model) -> list[Layer]:
+    return outline(model)
+
+
 def layers_of(model: Model) -> None:
     """The layers in the order in which they run."""
-    layers = outline(model)
+    layers = _outline(model)
     with st.expander(f"Its {len(layers)} layers", icon=":material/layers:"):
         table = pd.DataFrame(
             {

@@ -1,5 +1,6 @@
 """A person's own data: a zip of class folders or a CSV of points, uploaded, or a folder of this computer."""
 
+import os
 from io import BytesIO
 from pathlib import Path
 
@@ -39,7 +40,7 @@ def add() -> None:
         st.file_uploader(
             f"Up to {limits.upload // MB} MB and {limits.examples:,} examples",
             type=["zip", "csv"],
-            max_upload_size=limits.upload // MB,
+            max_upload_size=max(1, limits.upload // MB),
             key="own-file",
         )
         controls(data.own.add_images, prefix="own_")
@@ -56,7 +57,7 @@ def _take() -> None:
     try:
         if upload is None and not path:
             raise ExplorerError("Your own data", "there is no file and no folder", "Choose one first")
-        source = BytesIO(upload.getvalue()) if upload is not None else Path(path).expanduser()
+        source = BytesIO(upload.getvalue()) if upload is not None else Path(os.path.expanduser(path))
         title = Path(upload.name if upload is not None else path).name
         if title.lower().endswith(".csv"):
             name = data.own.add_points(source, title)

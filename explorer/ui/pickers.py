@@ -19,21 +19,31 @@ def choose(
 
     A name in the URL that is not offered is told in a sentence, and the default takes its place.
     """
-    state, asked, seen = st.session_state, st.query_params.get(key), f"{key}-seen"
-    if key not in state or state[key] not in options or asked not in (None, state.get(seen)):  # a new link
-        state[key] = asked if asked in options else default
-        if asked not in (None, state[key]):
-            told = (
-                f"{label} in the link: {plain(repr(asked))} can't be chosen here. It is {plain(titles(default))} now."
-            )
-            st.warning(told, icon=":material/link_off:")
+    asked = linked(key, default)
+    if st.session_state[key] not in options:
+        told = f"{plain(repr(asked))} can't be chosen here. It is {plain(titles(default))} now."
+        st.warning(f"{label} in the link: {told}", icon=":material/link_off:")
+        st.session_state[key] = default
     value = st.selectbox(label, options, key=key, format_func=titles, persist_state="session", **about)
+    to_link(key, value, default)
+    return value
+
+
+def linked(key: str, default: str) -> str:
+    """The state `key`: what the URL says where it says something new, else what it was, else the default."""
+    state, asked = st.session_state, st.query_params.get(key)
+    if key not in state or asked not in (None, state.get(f"{key}-seen")):
+        state[key] = asked or default
+    return state[key]
+
+
+def to_link(key: str, value: str, default: str) -> None:
+    """Show the state `key` in the URL, unless it is the default."""
     if value == default:
         st.query_params.pop(key, None)
     else:
         st.query_params[key] = value
-    state[seen] = st.query_params.get(key)
-    return value
+    st.session_state[f"{key}-seen"] = st.query_params.get(key)
 
 
 def model_picker(key: str = "model") -> str:

@@ -8,6 +8,7 @@ from explorer import data, models
 from explorer.settings import settings
 from explorer.training import TrainConfig
 from explorer.ui.controls import controls
+from explorer.ui.page import plain
 from explorer.ui.pickers import choose
 
 
@@ -15,7 +16,7 @@ def recipe(own: list[str]) -> TrainConfig:
     """The controls of a training run, bound to the URL; `own` are names of the person's own data sets."""
     dataset = choose("Data", [*data.DATASETS, *own], "digits", "data", lambda name: data.about(name).title)
     about = data.about(dataset)
-    st.caption(about.summary)
+    st.caption(plain(about.summary))
     dataset_settings = controls(data.DATASETS[dataset].make, prefix="data_") if dataset in data.DATASETS else {}
     fitting = models.fitting(about.shape)
     usual = "lenet" if "lenet" in fitting else fitting[0]

@@ -7,9 +7,10 @@ from explorer.charts import training as charts
 from explorer.errors import ExplorerError
 from explorer.runs import files
 from explorer.training import TrainConfig, TrainRun, evaluate, read
-from explorer.training.run import Evaluation, regions
+from explorer.training.run import Evaluation, Regions, regions
 from explorer.ui.draw import draw
 from explorer.ui.page import guard, plain
+from explorer.ui.person import person
 from explorer.ui.pictures import gallery
 from explorer.ui.transport import transport
 from explorer.zoo import parse
@@ -17,7 +18,9 @@ from explorer.zoo.sources.zoo import SHIPPED
 
 POLL = 0.5  # seconds between two looks at a running job
 MISTAKES = 12
+KNOWN = {TrainRun: lambda run: (run.ref, run.state, len(run.history), run.checkpoints)}
 STATES = {  # what a run's badge says: words, icon, colour
+    "running": ("running", ":material/sync:", "blue"),
     "finished": ("finished", ":material/check:", "green"),
     "stopped": ("stopped", ":material/stop:", "orange"),
     "diverged": ("diverged", ":material/trending_up:", "red"),
@@ -34,7 +37,8 @@ def show(ref: str) -> None:
     if parsed.source == "run" and _going(parsed.name):
         _live(parsed.name)
     else:
-        _recorded(open_run(ref))
+        job = _job(parsed.name) if parsed.source == "run" else None
+        _recorded(open_run(ref), job.error or "" if job else "")
 
 
 def open_run(ref: str) -> TrainRun:
@@ -47,7 +51,7 @@ def open_run(ref: str) -> TrainRun:
     return _read(str(SHIPPED / parsed.name), ref, 0)
 
 
-@st.cache_resource(max_entries=64, show_spinner=False)
+@st.cache_resource(max_entries=16, show_spinner=False)
 def _read(folder: str, ref: str, written: float) -> TrainRun:  # `written` makes a run that has changed be read again
     from pathlib import Path
 
@@ -84,27 +88,32 @@ def _live(id: str) -> None:
     done = history[-1]["progress"] if history else 0.0
     with st.container(horizontal=True, vertical_alignment="center"):
         st.subheader(title(config), width="stretch", anchor=False)
-        st.button("Stop", icon=":material/stop:", key="stop", on_click=jobs.engine().cancel, args=(id,))
+        if job.owner == person():
+            st.button("Stop", icon=":material/stop:", key="stop", on_click=jobs.engine().cancel, args=(id,))
     if job.state == "waiting":
         ahead = "it is next" if job.position == 1 else f"{job.position - 1} before it"
         wait = f", about {job.eta:.0f} s" if job.eta else ""
         st.info(f"Waiting for a worker: {ahead}{wait}.", icon=":material/hourglass_empty:")
     left = f"{job.eta:.0f} s left" if job.eta is not None and history else "starting"
-    st.progress(min(done, 1.0), f"Epoch {done * config.epochs:.1f} of {config.epochs} · {left}")
+    told = f"Epoch {done * config.epochs:.1f} of {config.epochs} · {left}"
+    st.progress(min(done, 1.0), told if done < 1 else "Trying its checkpoints on the test split")
     total = round(history[-1]["step"] / done) if done else 1
     _figures(history, config)
     _curves(history, total)
     link(f"run:{id}")
 
 
-def _recorded(run: TrainRun) -> None:
-    """A run that has ended: how it went, and what its network answers at any checkpoint."""
+def _recorded(run: TrainRun, said: str) -> None:
+    """A run that has ended: how it went, and what its network answers at any checkpoint.
+
+    said: what the engine says of its end, which is all there is where the disk was full.
+    """
     words, icon, colour = STATES[run.state]
     with st.container(horizontal=True, vertical_alignment="center"):
         st.subheader(title(run.config), width="content", anchor=False)
         st.badge(words, icon=icon, color=colour)
-    if run.error:
-        (st.error if run.state in ("diverged", "failed") else st.warning)(plain(run.error))
+    if run.error or said:
+        (st.error if run.state in ("diverged", "failed") else st.warning)(plain(said or run.error))
     _figures(run.history, run.config)
     if run.checkpoints:
         _film(run)
@@ -126,11 +135,11 @@ def _film(run: TrainRun) -> None:
         opened = run.ref if run.ref.startswith("zoo:") else f"{run.ref}@{step}"
         st.page_link(
             "pages/models.py",
-            label="Open this network",
+            label="Open the best network" if opened == run.ref else "Open this network",
             icon=":material/deployed_code:",
             query_params={"model": opened},
         )
-    evaluation = evaluate(run, step)
+    evaluation = _evaluate(run, step)
     test = data.load(run.config.dataset, "test", **dict(run.config.dataset_settings))
     left, right = st.columns([1, 1], gap="large")
     with left:
@@ -141,14 +150,25 @@ def _film(run: TrainRun) -> None:
             _mistakes(evaluation, test)
         else:
             st.markdown("**What it answers everywhere**, and the test points; crosses are mistakes")
-            plane = charts.points(test, evaluation, regions(run, step))
+            plane = charts.points(test, evaluation, _regions(run, step))
             draw(plane, "plane", "The plane in the colours of the answers, and the test points")
+
+
+@st.cache_resource(max_entries=128, show_spinner=False, hash_funcs=KNOWN)
+def _evaluate(run: TrainRun, step: int) -> Evaluation:
+    return evaluate(run, step)
+
+
+@st.cache_resource(max_entries=32, show_spinner=False, hash_funcs=KNOWN)
+def _regions(run: TrainRun, step: int) -> Regions:
+    return regions(run, step)
 
 
 def _called(run: TrainRun, step: int) -> str:
     """A checkpoint by its step, and what is special about it."""
-    special = {0: "untrained", run.best: "best on validation", run.checkpoints[-1]: "last"}
-    return f"step {step}" + (f" ({special[step]})" if step in special else "")
+    special = ((0, "untrained"), (run.best, "best on validation"), (run.checkpoints[-1], "last"))
+    words = ", ".join(word for at, word in special if at == step)
+    return f"step {step}" + (f" ({words})" if words else "")
 
 
 def _mistakes(evaluation: Evaluation, test: data.Dataset) -> None:
@@ -161,7 +181,8 @@ def _mistakes(evaluation: Evaluation, test: data.Dataset) -> None:
     st.markdown(f"**Most confident mistakes** (of {count})")
     names = evaluation.labels
     captions = [
-        f"{names[evaluation.y[i]]} → {names[evaluation.predicted[i]]} · {evaluation.confidence[i]:.0%}" for i in wrong
+        f"{plain(names[evaluation.y[i]])} → {plain(names[evaluation.predicted[i]])} · {evaluation.confidence[i]:.0%}"
+        for i in wrong
     ]
     gallery(test.x[wrong], captions)
 

@@ -7,6 +7,7 @@ import streamlit as st
 
 from explorer import zoo
 from explorer.runs import Run
+from explorer.ui.page import plain
 
 MOST = 12
 
@@ -16,7 +17,7 @@ def runs_list(own: Sequence[Run], chosen: str) -> None:
     with st.container(border=True):
         st.markdown("**Runs to look at**")
         for run in own[:MOST]:
-            _row(run.ref, f"{run.name} · {_ago(run.created)}", _result(run), chosen)
+            _row(run.ref, f"{plain(run.name)} · {_ago(run.created)}", _result(run), chosen)
         for card in zoo.cards():
             _row(card.ref, card.title, f"{card.metrics['test accuracy']:.1%}", chosen)
 

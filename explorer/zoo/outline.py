@@ -1,6 +1,7 @@
 """The layers of a network in the order in which they run, with what each gives out."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from explorer.zoo.model import Model
 
@@ -12,26 +13,27 @@ class Layer:
     name: str  # as in named_modules()
     kind: str  # the class of the module
     shape: tuple[int, ...]  # of its output for one example; () where it is not a tensor
-    parameters: int
+    parameters: int  # its own, without those of layers inside it
 
 
 def outline(model: Model) -> list[Layer]:
-    """Every innermost layer that one example passes, in order, measured by letting one pass."""
+    """Every layer that has weights of its own or no layers inside, in order, measured by letting one example pass."""
     import torch
 
     from explorer.borrow import capture
 
     with model.borrow() as module, torch.inference_mode():
         parts = dict(module.named_modules())
-        leaves = [name for name, part in parts.items() if name and not any(part.children())]
-        with capture(module, leaves) as outputs:
+        own = {name: sum(p.numel() for p in part.parameters(recurse=False)) for name, part in parts.items()}
+        shown = [name for name, part in parts.items() if name and (own[name] or not any(part.children()))]
+        with capture(module, shown) as outputs:
             module(torch.zeros(1, *model.card.shape, device=model.device))
+    silent = [name for name in shown if name not in outputs and own[name]]  # weights that their parent uses itself
     return [
-        Layer(
-            name,
-            type(parts[name]).__name__,
-            tuple(output.shape[1:]) if isinstance(output, torch.Tensor) else (),
-            sum(parameter.numel() for parameter in parts[name].parameters()),
-        )
-        for name, output in outputs.items()
+        Layer(name, type(parts[name]).__name__, _shape(outputs.get(name)), own[name]) for name in (*outputs, *silent)
     ]
+
+
+def _shape(output: Any) -> tuple[int, ...]:
+    """Without the batch; () for what is no tensor."""
+    return tuple(getattr(output, "shape", (1,))[1:])

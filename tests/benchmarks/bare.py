@@ -17,7 +17,7 @@ from explorer.training.config import TrainConfig
 
 def tensors(split: data.Dataset) -> tuple[torch.Tensor, torch.Tensor]:
     """Pictures (N, C, H, W) uint8 and classes (N,)."""
-    return torch.from_numpy(split.x.copy()).permute(0, 3, 1, 2).contiguous(), torch.from_numpy(split.y.copy())
+    return torch.from_numpy(split.x.copy()).permute(0, 3, 1, 2), torch.from_numpy(split.y.copy())
 
 
 def throughput(config: TrainConfig) -> float:
@@ -26,14 +26,16 @@ def throughput(config: TrainConfig) -> float:
     mean = x.float().mean((0, 2, 3), keepdim=True) / 255
     std = x.float().std((0, 2, 3), keepdim=True) / 255
     model = models.build(config.model, tuple(x.shape[1:]), int(y.max()) + 1, **dict(config.model_settings))
-    optimizer = torch.optim.AdamW(model.parameters(), config.lr, weight_decay=config.weight_decay)
+    model = model.to(memory_format=torch.channels_last)
+    optimizer = torch.optim.AdamW(model.parameters(), config.lr, weight_decay=config.weight_decay, fused=True)
     per_epoch = len(y) // config.batch_size
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, config.epochs * per_epoch)
+    smoothing = config.label_smoothing
     start = time.perf_counter()
     for _ in range(config.epochs):
         model.train()
         for batch in torch.randperm(len(y)).split(config.batch_size)[:per_epoch]:
-            loss = cross_entropy(model((x[batch].float() / 255 - mean) / std), y[batch])
+            loss = cross_entropy(model((x[batch].float() / 255 - mean) / std), y[batch], label_smoothing=smoothing)
             optimizer.zero_grad()
             loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip_norm)

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 
 from explorer import jobs, runs, training
 from explorer.training.config import TrainConfig
+from explorer.zoo import cards
+from explorer.zoo.build import test_accuracy
 from explorer.zoo.recipes import RECIPES
 
 REPEATS = 3
@@ -34,6 +36,12 @@ def rows() -> Iterator[tuple[str, str, str]]:
             f"{name}: worker with live events ÷ bare loop",
             f"{statistics.median(ratios):.2f} ({spread}; {statistics.median(ours):,.0f} examples/s)",
             "≥ 0.95",
+        )
+    for card in cards():
+        yield (
+            f"`{card.ref}` as shipped: test accuracy",
+            f"{test_accuracy(card):.1%} ({card.parameters:,} parameters)",
+            ("≥ 97 %, under 1 M parameters" if card.ref == "zoo:shapes-resnet" else ""),
         )
     jobs.engine().close()
     jobs._engine.cache_clear()

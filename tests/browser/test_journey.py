@@ -29,7 +29,7 @@ def start(page: Page) -> None:
 
 
 def stop(page: Page) -> Locator:
-    return page.get_by_role("button", name="Stop", exact=True)
+    return page.locator(".st-key-stop button")  # Streamlit has a Stop of its own
 
 
 def result(page: Page) -> str:
@@ -97,11 +97,15 @@ def test_a_long_run_is_stopped_and_keeps_what_it_learned(training, open_page):
 
 def test_start_pressed_twice_is_one_run_and_a_sentence(training, open_page):
     page = open_page(f"{training}?epochs=200&lenet_width=64")
-    start(page)
+    result(page)
+    page.get_by_role("button", name="Start training").dblclick()
+    page.wait_for_url(re.compile(r"run=run%3A[0-9a-f]{32}"), timeout=30_000)
+    expect(stop(page)).to_be_visible(timeout=30_000)
     first = page.url
     page.get_by_role("button", name="Start training").click()
-    expect(page.get_by_test_id("stAlert").first).to_be_visible(timeout=15_000)
+    expect(page.get_by_text("one of yours is waiting or running already")).to_be_visible(timeout=15_000)
     assert page.url == first
+    expect(stop(page)).to_be_visible()
     stop(page).click()
     expect(page.get_by_text("stopped", exact=True).first).to_be_visible(timeout=TRAINED)
 

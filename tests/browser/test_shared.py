@@ -37,6 +37,9 @@ def test_two_people_train_at_once_and_the_second_waits_for_its_turn(training, op
     start(anna)
     start(ben)
     expect(ben.get_by_text("Waiting for a worker")).to_be_visible(timeout=15_000)
+    visitor = open_page(anna.url)
+    expect(visitor.get_by_text(re.compile(r"Epoch [0-9]"))).to_be_visible(timeout=30_000)
+    expect(stop(visitor)).to_have_count(0)  # whoever has the link may look, and only she may stop
     stop(anna).click()
     expect(anna.get_by_text("stopped", exact=True).first).to_be_visible(timeout=60_000)
     expect(ben.get_by_text(re.compile(r"Epoch [1-9]"))).to_be_visible(timeout=60_000)

@@ -107,3 +107,8 @@ def flood(request, report, stopping):
     for step in range(request["events"]):
         report({"step": step, "loss": 0.123456789, "keep": step % 1000 == 500})
     return {"seconds": time.perf_counter() - start}
+
+
+def environment(request, report, stopping):
+    """What the worker's environment says."""
+    return {name: os.environ.get(name) for name in request["names"]}

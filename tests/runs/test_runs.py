@@ -119,7 +119,10 @@ def test_a_full_disk_is_told_and_leaves_the_old_file_whole(tmp_path, monkeypatch
     path = tmp_path / "card.json"
     files.write(path, b"old")
 
+    write = Path.write_bytes
+
     def full(self, content):
+        write(self, content[:1])
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(Path, "write_bytes", full)

@@ -2,14 +2,16 @@
 
 import dataclasses
 import errno
-import json
+import math
 import os
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file
 from sklearn.metrics import confusion_matrix
 
-from explorer import data, runs, training, zoo
+from explorer import data, jobs, runs, training, zoo
 from explorer.errors import ExplorerError
 from explorer.runs import files
 from explorer.training import TrainConfig, evaluate, read
@@ -19,6 +21,12 @@ from explorer.training.run import Evaluation
 TINY = TrainConfig(epochs=3, model="mlp", model_settings={"width": 16, "depth": 1}, batch_size=128)
 
 SMALL = TrainConfig("points", "mlp", dataset_settings={"count": 100})
+
+
+def grow_old(folder):
+    """As if the last line had been written an hour ago."""
+    history = folder / "history.jsonl"
+    os.utime(history, (history.stat().st_atime, history.stat().st_mtime - 3600))
 
 
 def test_a_finished_run_can_be_looked_at_at_every_checkpoint(tmp_path):
@@ -70,6 +78,46 @@ def test_a_stopped_run_keeps_what_it_learned(tmp_path):
     assert evaluate(run, 4).probabilities.shape == (len(data.load("digits", "test")), 10)
 
 
+def test_a_stop_while_the_checkpoints_are_tried_keeps_the_finished_run_and_its_best_result(tmp_path):
+    seen = []
+    outcome = record(TINY, tmp_path, on_step=seen.append, stopping=lambda: len(seen) > 27)  # 27 steps, and step 0
+    assert len(seen) == 28
+    assert outcome.state == "finished"
+    assert outcome.metrics["test accuracy"] > 0.3
+    predictions = load_file(tmp_path / "predictions.safetensors")
+    assert list(predictions) == [f"{outcome.best:08d}"]
+
+
+def test_a_worker_that_is_killed_while_it_tries_the_checkpoints_leaves_a_finished_run(tmp_path, monkeypatch):
+    monkeypatch.setattr("explorer.training.loop.probabilities", lambda learner, batches: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        record(TINY, tmp_path)
+    assert read(tmp_path, "run:x").state == "finished"
+
+
+def test_damaged_predictions_are_made_again():
+    run = training.fit(TINY)
+    expected = evaluate(run, run.best).probabilities
+    path = run.folder / "predictions.safetensors"
+    path.write_bytes(path.read_bytes()[:50])
+    np.testing.assert_allclose(evaluate(run, run.best).probabilities, expected, atol=2e-3)
+
+
+def test_a_batch_larger_than_the_data_is_refused():
+    with pytest.raises(ExplorerError, match="only 100 training examples"):
+        training.fit(dataclasses.replace(SMALL, batch_size=512))
+
+
+def test_start_refused_leaves_no_run_behind(monkeypatch):
+    def full(*arguments, **settings):
+        raise ExplorerError("A new job", "the queue is full", "Try again")
+
+    monkeypatch.setattr(jobs, "engine", lambda: SimpleNamespace(submit=full))
+    with pytest.raises(ExplorerError, match="queue is full"):
+        training.start(TINY)
+    assert runs.listing("local") == []
+
+
 def test_a_diverged_run_says_so_and_keeps_its_curve(tmp_path):
     config = dataclasses.replace(TINY, optimizer="sgd", lr=10.0, clip_norm=0.0, weight_decay=1.0, warmup=0.0, epochs=9)
     outcome = record(config, tmp_path)
@@ -78,13 +126,16 @@ def test_a_diverged_run_says_so_and_keeps_its_curve(tmp_path):
     assert "Lower the learning rate" in run.error
     assert len(run.history) == outcome.steps + 1
     assert 0 in run.checkpoints
-    json.dumps(runs.history(tmp_path))
+    assert not math.isfinite(run.history[-1]["loss"])
+    assert all(math.isfinite(line["loss"]) for line in run.history[1:-1])
 
 
 def test_a_run_that_broke_off_is_read_as_interrupted_and_tried_on_demand():
     run = training.fit(TINY)
     for name in ("outcome.json", "predictions.safetensors"):
         (run.folder / name).unlink()
+    assert read(run.folder, run.ref).state == "running"  # its history has just grown: another process may be at it
+    grow_old(run.folder)
     broken = read(run.folder, run.ref)
     assert broken.state == "interrupted"
     assert broken.best == run.best
@@ -110,6 +161,7 @@ def test_a_full_disk_ends_the_run_with_a_sentence_and_keeps_what_was_saved(tmp_p
     monkeypatch.setattr(os, "replace", full)
     with pytest.raises(ExplorerError, match="No space left"):
         record(TINY, tmp_path)
+    grow_old(tmp_path)
     run = read(tmp_path, "run:x")
     assert run.state == "interrupted"
     assert len(run.checkpoints) == 3
@@ -132,7 +184,6 @@ def test_an_evaluation_counts_and_ranks_as_scikit_learn_does():
     [
         (TINY, "EXPLORER_EPOCHS", "2", "trains for 2 at the most"),
         (TINY, "EXPLORER_PARAMETERS", "100", "100 at the most"),
-        (dataclasses.replace(SMALL, batch_size=512), "EXPLORER_QUEUE", "9", "only 100 training examples"),
     ],
 )
 def test_what_this_server_does_not_give_is_refused_before_it_starts(config, variable, limit, words, monkeypatch):
