@@ -21,8 +21,5 @@ def engine() -> Engine:
 
 @functools.cache
 def _engine() -> Engine:
-    now, limits = settings(), settings().limits
-    crowded = now.shared or now.mode == "cpu-tiny"
-    return LocalEngine(
-        limits.workers, limits.queue, idle=limits.idle, threads=limits.threads, warm=WARM, patient=crowded
-    )
+    limits = settings().limits
+    return LocalEngine(limits.workers, limits.queue, idle=limits.idle, threads=limits.threads, warm=WARM)

@@ -35,9 +35,6 @@ class LocalEngine:
     queue: jobs that may wait beyond those.
     idle: seconds after which an unused worker goes, until it is needed again; 0: it stays.
     threads: what OMP_NUM_THREADS, and so torch, is told in each worker.
-    patient: whether those threads wait asleep. Where others use the cores too, spinning threads slow everything down
-        (two trainings of a ResNet at once on two cores: 49 to 118 examples/s each, asleep 218 to 238); alone, sleeping
-        costs a tiny network more than half of its speed and a larger one nothing.
     warm: modules that a worker imports before it takes a job.
     grace: seconds between the request to stop and force.
     """
@@ -50,10 +47,9 @@ class LocalEngine:
         threads: int,
         warm: Sequence[str] = (),
         grace: float = 5.0,
-        patient: bool = False,
     ) -> None:
         self._workers, self._queue, self._idle, self._grace = workers, queue, idle, grace
-        self._make_worker = lambda: Worker(warm, threads, patient, self._wake)
+        self._make_worker = lambda: Worker(warm, threads, self._wake)
         self._changed = threading.Condition()  # guards all below; never held while reading, writing or waiting
         self._jobs: dict[str, Job] = {}
         self._waiting: deque[Job] = deque()

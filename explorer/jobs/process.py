@@ -17,7 +17,6 @@ import psutil
 
 ROOT = Path(__file__).parents[2]  # the folder that holds the `explorer` package
 CHILDREN = 1.0  # seconds between two looks at a worker's own processes: each look goes over all of the machine's
-PATIENT = {"OMP_WAIT_POLICY": "PASSIVE"}  # threads that wait for each other sleep instead of spinning
 LEAVE = 2.0  # seconds that an unused worker has to go by itself
 
 
@@ -27,13 +26,13 @@ class Worker:
     Not `multiprocessing`: under `streamlit run` the main module is the app's script, and a spawned child would run it.
     """
 
-    def __init__(self, warm: Sequence[str], threads: int, patient: bool, on_gone: Callable[[], None]) -> None:
+    def __init__(self, warm: Sequence[str], threads: int, on_gone: Callable[[], None]) -> None:
         path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
         self._process = subprocess.Popen(
             [sys.executable, "-m", "explorer.jobs.worker", *warm],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env=os.environ | {"PYTHONPATH": path, "OMP_NUM_THREADS": str(threads)} | (PATIENT if patient else {}),
+            env=os.environ | {"PYTHONPATH": path, "OMP_NUM_THREADS": str(threads)},
             start_new_session=True,  # Ctrl-C in the terminal is for the server alone
         )
         self._inbox: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()

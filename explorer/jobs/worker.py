@@ -32,6 +32,7 @@ from explorer.jobs.thinning import thin
 
 FLUSH = 0.1  # seconds between two messages with events
 BUFFER = 5000  # events that may wait for a server that doesn't read
+NICE = 10  # a page that somebody waits for goes before a job that takes minutes anyway
 
 log = logging.getLogger("explorer.jobs.worker")
 encode = json.JSONEncoder(separators=(",", ":")).encode
@@ -136,6 +137,8 @@ def main(warm: list[str]) -> None:
     logging.basicConfig(level=logging.INFO, format="worker %(process)d %(name)s %(levelname)s: %(message)s")
     with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
         file.write("500")  # where Linux runs out of memory it takes this process, not the server
+    with contextlib.suppress(AttributeError, OSError):
+        os.nice(NICE)
     faulthandler.enable()
     jobs, outbox = Jobs(_taken(0, os.O_RDONLY)), Outbox(_taken(1, os.O_WRONLY))
     for module in warm:

@@ -30,7 +30,7 @@ def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., st
             port = probe.getsockname()[1]
         command = [
             sys.executable, "-m", "streamlit", "run", str(script), "--server.headless=true",
-            "--server.address=127.0.0.1", f"--server.port={port}",
+            "--server.address=127.0.0.1", f"--server.port={port}", "--server.fileWatcherType=none",
         ]  # fmt: skip
         data = str(tmp_path_factory.mktemp("data"))
         environment = os.environ | {"EXPLORER_DATA": data, "PYTHONPATH": str(ROOT)} | environment

@@ -5,7 +5,7 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.test_journey import result, start, stop
+from tests.browser.test_journey import expect_state, result, start, stop
 
 pytestmark = pytest.mark.browser
 
@@ -33,7 +33,7 @@ def test_people_see_their_own_runs_and_open_others_by_link(training, open_page):
 
 
 def test_two_people_train_at_once_and_the_second_waits_for_its_turn(training, open_page):
-    anna, ben = (open_page(f"{training}?epochs=50&lenet_width=64") for _ in range(2))
+    anna, ben = (open_page(f"{training}?epochs=50&lenet_width=64&batch_size=8") for _ in range(2))
     start(anna)
     start(ben)
     expect(ben.get_by_text("Waiting for a worker")).to_be_visible(timeout=15_000)
@@ -41,10 +41,10 @@ def test_two_people_train_at_once_and_the_second_waits_for_its_turn(training, op
     expect(visitor.get_by_text(re.compile(r"Epoch [0-9]"))).to_be_visible(timeout=30_000)
     expect(stop(visitor)).to_have_count(0)  # whoever has the link may look, and only she may stop
     stop(anna).click()
-    expect(anna.get_by_text("stopped", exact=True).first).to_be_visible(timeout=60_000)
+    expect_state(anna, "stopped")
     expect(ben.get_by_text(re.compile(r"Epoch [1-9]"))).to_be_visible(timeout=60_000)
     stop(ben).click()
-    expect(ben.get_by_text("stopped", exact=True).first).to_be_visible(timeout=60_000)
+    expect_state(ben, "stopped")
 
 
 def test_a_shared_server_takes_no_paths_and_no_free_names(training, open_page):

@@ -13,7 +13,7 @@ import pytest
 
 from explorer import jobs
 from explorer.errors import ExplorerError
-from explorer.jobs import LocalEngine, local
+from explorer.jobs import LocalEngine, local, worker
 from explorer.jobs.process import ROOT
 from explorer.settings import settings
 from tests.jobs.conftest import MB, alive, ended, told, wait
@@ -210,25 +210,10 @@ def test_importing_jobs_imports_neither_torch_nor_streamlit():
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 
 
-@pytest.mark.parametrize(("patient", "policy"), [(True, "PASSIVE"), (False, None)])
-def test_the_threads_of_a_worker_wait_asleep_where_the_cores_are_shared(opened, patient, policy, monkeypatch):
-    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
-    engine = opened(1, 5, 0, 2, patient=patient)
-    names = ["OMP_WAIT_POLICY", "OMP_NUM_THREADS"]
+def test_the_threads_of_a_worker_are_counted_and_soon_sleep_and_its_work_waits_for_pages(opened, monkeypatch):
+    engine = opened(1, 5, 0, 2)
+    names = ["GOMP_SPINCOUNT", "OMP_NUM_THREADS"]
     engine.submit("tests.jobs.tasks:environment", {"names": names}, id="a", owner="anna", **LIMITS)
-    assert ended(engine, "a").result == {"OMP_WAIT_POLICY": policy, "OMP_NUM_THREADS": "2"}
-
-
-@pytest.mark.parametrize(
-    ("mode", "shared", "patient"), [("cpu", "0", False), ("cpu", "1", True), ("cpu-tiny", "0", True)]
-)
-def test_a_server_is_patient_where_it_is_shared_or_tiny(mode, shared, patient, monkeypatch):
-    made = []
-    monkeypatch.setattr(jobs, "LocalEngine", lambda *arguments, **settings: made.append(settings))
-    monkeypatch.setenv("EXPLORER_MODE", mode)
-    monkeypatch.setenv("EXPLORER_SHARED", shared)
-    settings.cache_clear()
-    jobs._engine.cache_clear()
-    jobs._engine()
-    jobs._engine.cache_clear()
-    assert made[0]["patient"] is patient
+    told = ended(engine, "a").result
+    assert told["OMP_NUM_THREADS"] == "2" and told["GOMP_SPINCOUNT"] == "1000"
+    assert told["nice"] >= min(os.nice(0) + worker.NICE, 19)

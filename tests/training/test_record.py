@@ -194,3 +194,12 @@ def test_what_this_server_does_not_give_is_refused_before_it_starts(config, vari
     with pytest.raises(ExplorerError, match=words):
         training.fit(config)
     assert runs.listing("local") == []
+
+
+def test_tiny_batches_get_one_thread(monkeypatch):
+    from explorer.training import task
+
+    monkeypatch.setattr(task, "THREADS", 4)
+    assert task.threads(TINY) == task.threads(SMALL) == 1
+    assert task.threads(TrainConfig("digits", "lenet", batch_size=512)) == 1
+    assert task.threads(TrainConfig("shapes", "resnet")) == 4
