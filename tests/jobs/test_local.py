@@ -215,5 +215,6 @@ def test_the_threads_of_a_worker_are_counted_and_soon_sleep_and_its_work_waits_f
     names = ["GOMP_SPINCOUNT", "OMP_NUM_THREADS"]
     engine.submit("tests.jobs.tasks:environment", {"names": names}, id="a", owner="anna", **LIMITS)
     told = ended(engine, "a").result
-    assert told["OMP_NUM_THREADS"] == "2" and told["GOMP_SPINCOUNT"] == "1000"
+    assert told["OMP_NUM_THREADS"] == "2"
+    assert told["GOMP_SPINCOUNT"] == "1000"
     assert told["nice"] >= min(os.nice(0) + worker.NICE, 19)
