@@ -1,8 +1,8 @@
 """Training: what to train, the loop, and the run that it leaves. Importing this does not import torch."""
 
 from explorer.training.config import TrainConfig
+from explorer.training.launch import check_limits, fit, start
 from explorer.training.run import Evaluation, TrainRun, evaluate, read
-from explorer.training.start import check_limits, fit, start
 
 __all__ = ["Evaluation", "TrainConfig", "TrainRun", "check_limits", "evaluate", "fit", "read", "start", "steps"]
 

@@ -7,7 +7,7 @@ from itertools import cycle
 import streamlit as st
 
 from explorer.settings import settings
-from explorer.training.start import LOCAL
+from explorer.training.launch import LOCAL
 
 COOKIE = "_streamlit_xsrf"  # a random token that Streamlit gives each browser, against forged requests
 

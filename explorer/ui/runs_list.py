@@ -24,7 +24,7 @@ def runs_list(own: Sequence[Run], chosen: str) -> None:
 
 def _row(ref: str, title: str, result: str, chosen: str) -> None:
     icon = ":material/arrow_right:" if ref == chosen else ":material/show_chart:"
-    st.page_link("pages/training.py", label=f"{title} · {result}", icon=icon, query_params={"run": ref})
+    st.page_link("pages/training.py", label=f"{result} · {title}", icon=icon, query_params={"run": ref})
 
 
 def _result(run: Run) -> str:

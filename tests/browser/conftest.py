@@ -25,18 +25,12 @@ def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., st
     started = []
 
     def start(script: Path = ROOT / "app.py", **environment: str) -> str:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-        command = [
-            sys.executable, "-m", "streamlit", "run", str(script), "--server.headless=true",
-            "--server.address=127.0.0.1", f"--server.port={port}", "--server.fileWatcherType=none",
-        ]  # fmt: skip
+        port = free_port()
         data = str(tmp_path_factory.mktemp("data"))
         environment = os.environ | {"EXPLORER_DATA": data, "PYTHONPATH": str(ROOT)} | environment
-        server = subprocess.Popen(command, cwd=ROOT, env=environment)
+        server = subprocess.Popen(command(script, port), cwd=ROOT, env=environment)
         started.append(server)
-        _await_port(port, server)
+        await_port(port, server)
         return f"http://127.0.0.1:{port}"
 
     yield start
@@ -92,7 +86,23 @@ def page(open_page, server):
     return open_page(server)
 
 
-def _await_port(port: int, server: subprocess.Popen) -> None:
+def free_port() -> int:
+    """A port of 127.0.0.1 that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def command(script: Path, port: int) -> list[str]:
+    """What starts a server for the tests: on this machine alone, and not watching its own files."""
+    return [
+        sys.executable, "-m", "streamlit", "run", str(script), "--server.headless=true",
+        "--server.address=127.0.0.1", f"--server.port={port}", "--server.fileWatcherType=none",
+    ]  # fmt: skip
+
+
+def await_port(port: int, server: subprocess.Popen) -> None:
+    """Waits until the server accepts connections; raises TimeoutError after 30 seconds."""
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline:
         assert server.poll() is None, "the server ended at once"

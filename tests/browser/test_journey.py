@@ -125,6 +125,20 @@ def test_a_run_whose_tab_was_closed_goes_on_and_its_link_still_works(training, o
     expect_state(later, "finished")
 
 
+def test_a_run_survives_a_server_restart_and_is_reached_by_its_link(serve, open_page, tmp_path):
+    before = f"{serve(EXPLORER_DATA=str(tmp_path))}/training"
+    page = open_page(before)
+    start(page)
+    mine = result(page)
+    address = page.url
+    for process in psutil.Process().children():
+        if str(tmp_path) in process.environ().get("EXPLORER_DATA", ""):
+            process.kill()  # as when the machine goes: nothing is told beforehand
+    after = f"{serve(EXPLORER_DATA=str(tmp_path))}/training"
+    assert result(open_page(address.replace(before, after))) == mine
+    expect(open_page(after).get_by_text("lenet on digits · just now")).to_be_visible(timeout=30_000)
+
+
 def test_a_learning_rate_that_blows_up_stops_the_run_with_a_sentence(training, open_page):
     page = open_page(f"{training}?optimizer=sgd&lr=10&clip_norm=0&weight_decay=1&warmup=0.0")
     start(page)
