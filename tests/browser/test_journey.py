@@ -132,8 +132,9 @@ def test_a_run_survives_a_server_restart_and_is_reached_by_its_link(serve, open_
     mine = result(page)
     address = page.url
     for process in psutil.Process().children():
-        if str(tmp_path) in process.environ().get("EXPLORER_DATA", ""):
+        if process.status() != psutil.STATUS_ZOMBIE and process.environ().get("EXPLORER_DATA") == str(tmp_path):
             process.kill()  # as when the machine goes: nothing is told beforehand
+            process.wait(10)
     after = f"{serve(EXPLORER_DATA=str(tmp_path))}/training"
     assert result(open_page(address.replace(before, after))) == mine
     expect(open_page(after).get_by_text("lenet on digits · just now")).to_be_visible(timeout=30_000)
@@ -178,7 +179,8 @@ def workers() -> list[psutil.Process]:
     deadline = time.monotonic() + 10
     while time.monotonic() < deadline:
         children = psutil.Process().children(recursive=True)
-        found = [child for child in children if "explorer.jobs.worker" in " ".join(child.cmdline())]
+        alive = [child for child in children if child.status() != psutil.STATUS_ZOMBIE]
+        found = [child for child in alive if "explorer.jobs.worker" in " ".join(child.cmdline())]
         if found:
             return found
         time.sleep(0.1)
