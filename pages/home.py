@@ -4,6 +4,8 @@ import streamlit as st
 
 from explorer.ui.page import ASSETS, PAGES
 
+WIDE = 3  # pages in a row
+
 words, picture = st.columns([5, 4], gap="large", vertical_alignment="center")
 with words:
     st.title("Train a small network. Then take that very network apart.", anchor=False)
@@ -17,11 +19,12 @@ picture.image(
     alt="A handwritten digit beside a chart in which the belief in the right class grows until it alone remains",
 )
 
-for column, page in zip(st.columns(2, gap="large"), PAGES[1:], strict=True):
-    with column.container(border=True):
-        st.image(str(ASSETS / page.picture), width="stretch", alt=page.shows)
-        st.page_link(page.path, label=f"**{page.title}**", icon=page.icon)
-        st.markdown(page.summary)
+for start in range(1, len(PAGES), WIDE):
+    for column, page in zip(st.columns(WIDE, gap="medium"), PAGES[start : start + WIDE], strict=False):
+        with column.container(border=True):
+            st.image(str(ASSETS / page.picture), width="stretch", alt=page.shows)
+            st.page_link(page.path, label=f"**{page.title}**", icon=page.icon)
+            st.markdown(page.summary)
 
 st.subheader("In one minute", anchor=False)
 with st.container(horizontal=True, gap="medium"):

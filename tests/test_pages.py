@@ -127,3 +127,85 @@ def test_a_damaged_weights_file_is_refused_with_a_sentence():
     app = open_app("pages/models.py", model=f"{run.ref}@{run.checkpoints[-1]}")
     assert "damaged" in texts(app).replace("\\", "")
     assert not app.exception
+
+
+def saliency(**query: str) -> AppTest:
+    return open_app("pages/attribution.py", **query)
+
+
+def test_saliency_shows_the_arena_with_its_measures_at_once():
+    app = saliency()
+    assert not app.exception
+    assert not app.error
+    frame = app.dataframe[0].value
+    assert list(frame["method"])[:2] == ["Grad-CAM", "HiResCAM"]
+    assert {"Random", "Sobel edges"} <= set(frame["method"])
+    assert frame["mass"].between(0, 1).all()
+
+
+@pytest.mark.parametrize("view", ["By layer", "Sanity check", "Over training", "A and B", "Leaderboard"])
+def test_every_view_of_saliency_draws(view):
+    app = saliency(view=view, methods="grad_cam,sobel")
+    assert not app.exception
+    assert not app.error
+
+
+def test_saliency_opens_every_shipped_network_with_the_methods_that_go_with_it():
+    from explorer import zoo
+    from explorer.attribution.arena import fitting
+
+    for card in zoo.cards("image-classification"):
+        app = saliency(model=card.ref, view="A and B")
+        assert not app.exception
+        assert not app.error
+        offered = next(one for one in app.get("button_group") if one.key == "methods-chosen").options
+        assert len(offered) == len(fitting(zoo.load(card.ref)))
+
+
+def test_the_planted_shortcut_is_a_lesson_that_one_can_change():
+    app = saliency(view="A planted shortcut")
+    assert "no tag" not in texts(app)
+    app.selectbox(key="tag").set_value("lie").run()
+    assert "It believes the tag" in texts(app)
+    app.selectbox(key="tag").set_value("none").run()
+    assert "no tag" in texts(app)
+    assert not app.exception
+
+
+@pytest.mark.parametrize(
+    ("query", "told"),
+    [
+        ({"model": "zoo:nonsense"}, "no model of that name"),
+        ({"methods": "nonsense,grad_cam"}, "none called nonsense"),
+        ({"target": "99"}, "can't be chosen here"),
+        ({"layer": "nonsense"}, "can't be chosen here"),
+        ({"view": "Leaderboard", "board": "0" * 32}, "none of that name"),
+        ({"grad_cam_relu": "perhaps"}, "neither true nor false"),
+    ],
+)
+def test_a_link_with_what_there_is_not_is_told_and_the_page_stands(query, told):
+    app = saliency(**query)
+    assert told in texts(app).replace("\\", "")
+    assert not app.exception
+
+
+def test_a_network_of_points_has_no_saliency_and_says_so():
+    from explorer import training
+    from explorer.training import TrainConfig
+
+    run = training.fit(TrainConfig(dataset="points", model="mlp", epochs=1))
+    app = saliency(model=run.ref)
+    assert "takes no pictures" in texts(app)
+    assert not app.exception
+
+
+def test_over_training_replays_a_run():
+    from explorer import training
+    from explorer.training import TrainConfig
+
+    run = training.fit(TrainConfig(epochs=2, batch_size=256))
+    app = saliency(model=run.ref, view="Over training", methods="saliency")
+    assert f"At step {run.checkpoints[-1]} it says" in texts(app)
+    app.select_slider(key="checkpoint").set_value(0).run()
+    assert "At step 0 it says" in texts(app)
+    assert not app.exception

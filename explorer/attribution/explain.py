@@ -56,10 +56,7 @@ def open_case(
     model: Model, image: Any, target: int | None = None, versus: int | None = None, layer: str = "", seed: int = 0
 ) -> Iterator[Case]:
     """A case over a private tree of the model, for the length of a `with`; arguments as of `attribute`."""
-    if model.card.task != "image-classification":
-        raise ExplorerError(
-            f"Explaining {model.card.ref}", "it takes no pictures", "Choose a network that classifies pictures"
-        )
+    classifies_pictures(model)
     x = model.preprocess(image)
     if len(x) != 1:
         raise ExplorerError("The picture", f"there are {len(x)} of them", "Give one")
@@ -86,6 +83,14 @@ def open_case(
                 yield replace(case, maps=maps)
         for part in working:  # as it was lent
             part.inplace = True
+
+
+def classifies_pictures(model: Model) -> None:
+    """Raise ExplorerError for a model that takes anything else than pictures."""
+    if model.card.task != "image-classification":
+        raise ExplorerError(
+            f"Explaining {model.card.ref}", "it takes no pictures", "Choose a network that classifies pictures"
+        )
 
 
 def explain(case: Case, method: str, seconds: float = SECONDS, **settings: Any) -> Attribution:

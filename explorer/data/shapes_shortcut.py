@@ -13,6 +13,7 @@ from explorer.params import Choice
 
 TAG = 7  # pixels a side
 MARGIN = 2  # pixels between the tag and the edges of the picture
+CORNERS = ("top left", "top right", "bottom right", "bottom left")
 FRAME, LIGHT = of_hex("#1c1d24"), of_hex("#ffffff")
 # One per class: its colour, and which of 5×5 pixels show it.
 PATTERNS = {
@@ -60,11 +61,25 @@ def shapes_shortcut(
     return replace(scenes, name="shapes-shortcut", x=x, tags=tags, tag_boxes=boxes)
 
 
+def tagged(picture: np.ndarray, label: int, corner: int) -> tuple[np.ndarray, np.ndarray]:
+    """A scene (SIDE, SIDE, 3) with the tag of a class in one of CORNERS, and the tag's pixels (SIDE, SIDE) bool."""
+    top, left, bottom, right = _places()[corner]
+    picture, mask = picture.copy(), np.zeros(picture.shape[:2], bool)
+    picture[top:bottom, left:right] = _stickers()[label]
+    mask[top:bottom, left:right] = True
+    return picture, mask
+
+
+def _places() -> np.ndarray:
+    """The box of a tag in each of CORNERS, (4, 4): top, left, bottom, right."""
+    near, far = MARGIN, SIDE - MARGIN - TAG
+    return np.array([(top, left, top + TAG, left + TAG) for top, left in
+                     ((near, near), (near, far), (far, far), (far, near))])  # fmt: skip
+
+
 def _boxes(masks: np.ndarray, corners: np.ndarray) -> np.ndarray:
     """Each picture's tag box, (N, 4): in the corner drawn for it, or the next one where the object is in the way."""
-    near, far = MARGIN, SIDE - MARGIN - TAG
-    places = np.array([(top, left, top + TAG, left + TAG) for top, left in
-                       ((near, near), (near, far), (far, far), (far, near))])  # fmt: skip
+    places = _places()
     taken = np.stack([masks[:, top:bottom, left:right].any((1, 2)) for top, left, bottom, right in places], axis=1)
     taken = taken[np.arange(len(corners)), corners]  # an object reaches into one corner at most
     return places[(corners + taken) % 4]

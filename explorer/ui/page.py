@@ -37,6 +37,14 @@ PAGES = (
         "The loss of a LeNet falls from 2.3 towards zero while its accuracy on unseen digits climbs",
     ),
     Page(
+        "pages/attribution.py",
+        "Saliency",
+        ":material/flare:",
+        "See what speaks for an answer, by twenty methods, each with the measure of its trust.",
+        "attribution.svg",
+        "One scene as five methods explain it, each with the share of its evidence that lies on the object",
+    ),
+    Page(
         "pages/models.py",
         "Models",
         ":material/deployed_code:",

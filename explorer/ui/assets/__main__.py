@@ -126,6 +126,34 @@ def answers() -> str:
     return svg(*parts)
 
 
+def evidence() -> str:
+    """One scene as several methods explain it, each with the share of its evidence that lies on the object."""
+    from explorer import attribution
+    from explorer.attribution.measures import mass
+
+    scenes = data.load("shapes", "test")
+    index = 7
+    mask, grey = scenes.masks[index], scenes.x[index].mean(2, keepdims=True)  # (H, W, 1)
+    parts = [image(scenes.x[index], 45, 16, 150, 150), text("the picture", 120, 194, 20, INK, "middle")]
+    shown = ("integrated_gradients", "grad_cam", "smoothgrad", "sobel", "random")
+    for place, method in enumerate(shown, 1):
+        found = attribution.attribute("zoo:shapes-resnet", scenes.x[index], method)
+        values = found.scores / np.quantile(np.abs(found.scores), 0.995)
+        strength = np.clip(np.abs(values), 0, 1)[..., None] ** 0.7
+        colours = paint((np.clip(values, -1, 1) + 1) / 2, DARK.diverging)
+        drawn = (0.45 * grey * (1 - strength) + colours * strength).astype(np.uint8)
+        x, y = 45 + 200 * (place % 3), 16 + 194 * (place // 3)
+        title = attribution.METHODS[method].facts["title"]
+        known = method in ("sobel", "random")
+        parts += [
+            image(drawn, x, y, 150, 150),
+            text(title.replace("Integrated", "Int."), x + 75, y + 178, 20, INK, "middle"),
+            f'<rect x="{x + 96}" y="{y}" width="54" height="30" fill="{GROUND}" opacity="0.85"/>',
+            text(f"{mass(found.scores, mask):.0%}", x + 145, y + 22, 21, INK if known else ORANGE, "end"),
+        ]
+    return svg(*parts)
+
+
 def svg(*parts: str) -> str:
     """A picture of these parts on its own ground."""
     ground = f'<rect width="{WIDTH}" height="{HEIGHT}" fill="{GROUND}"/>'
@@ -173,6 +201,7 @@ def text(content: object, x: float, y: float, size: int, colour: str, anchor: st
 
 if __name__ == "__main__":
     film = train()
-    for name, drawn in {"home": belief(film), "training": curves(film), "models": answers()}.items():
+    pictures = {"home": belief(film), "training": curves(film), "models": answers(), "attribution": evidence()}
+    for name, drawn in pictures.items():
         (HERE / f"{name}.svg").write_text(drawn, encoding="utf-8")
         print(HERE / f"{name}.svg")

@@ -1,0 +1,162 @@
+"""The arena: one question put to any number of methods, and every answer measured; what was computed once is kept."""
+
+import statistics
+import time
+import weakref
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+
+from explorer import zoo
+from explorer.attribution.base import METHODS, Attribution
+from explorer.attribution.explain import SECONDS, explain, open_case, price, unfit
+from explorer.attribution.measures import Measured, measure
+from explorer.data.store import Store
+from explorer.errors import ExplorerError
+from explorer.params import check
+from explorer.settings import settings
+from explorer.zoo.model import Model
+
+DEFAULT = (
+    "grad_cam", "hirescam", "integrated_gradients", "smoothgrad", "saliency", "guided_backprop", "sobel", "random",
+)  # fmt: skip
+SHARE = 4  # of the memory for data sets, one part in this many holds answers
+
+_answers = Store(lambda: settings().limits.cache // SHARE)
+_paces: weakref.WeakKeyDictionary[Model, float] = weakref.WeakKeyDictionary()
+
+Settings = tuple[tuple[str, Any], ...]
+
+
+@dataclass(frozen=True)
+class Example:
+    """A picture with what is known of it; two of the same key are the same."""
+
+    key: str  # "shapes/test/12", or the digest of an upload
+    pixels: Any = field(compare=False)  # as `Model.preprocess` takes it, one picture
+    y: int | None = field(default=None, compare=False)  # its true class
+    mask: np.ndarray | None = field(default=None, compare=False)  # (H, W) bool, the object's pixels
+
+
+@dataclass(frozen=True)
+class Question:
+    """Why does this network answer so to this picture?"""
+
+    ref: str
+    example: Example
+    target: int | None = None  # None: the predicted class
+    versus: int | None = None  # the class to compare with
+    layer: str = ""  # "": the automatic one
+    seed: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """What one method said to a question: a map, or why there is none."""
+
+    method: str
+    found: Attribution | None
+    refusal: ExplorerError | None = None
+
+    @property
+    def title(self) -> str:
+        """The method's name for people."""
+        return METHODS[self.method].facts["title"]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held, near enough."""
+        return 1000 + (self.found.scores.nbytes + self.found.picture.nbytes if self.found else 0)
+
+
+@dataclass(frozen=True, eq=False)
+class Marks:
+    """The measures of one answer, kept like the answer itself."""
+
+    measured: Measured
+    nbytes: int = 4000
+
+
+def ask(question: Question, methods: Mapping[str, Settings], seconds: float = SECONDS) -> tuple[Answer, ...]:
+    """Every method's answer, in order; one that refuses, or fails for want of time or memory, stops no other.
+
+    methods: each with its settings, where they differ from the defaults. seconds: for each method.
+    """
+    return tuple(_ask(question, method, values, seconds) for method, values in methods.items())
+
+
+def marks(question: Question, method: str, values: Settings = (), repeats: int = 0) -> Measured | None:
+    """The measures of one method's answer; None where it has none."""
+    answer = _ask(question, method, values, SECONDS)
+    if answer.found is None:
+        return None
+
+    def make() -> Marks:
+        with _open(question) as case:
+            return Marks(measure(case, answer.found, question.example.mask, question.seed, repeats))
+
+    return _answers.get(("marks", question, method, values, repeats), make).measured
+
+
+def _ask(question: Question, method: str, values: Settings, seconds: float) -> Answer:
+    refusals: list[Answer] = []
+
+    def make() -> Answer:
+        try:
+            with _open(question) as case:
+                return Answer(method, explain(case, method, seconds, **dict(values)))
+        except ExplorerError as error:
+            refusals.append(Answer(method, None, error))
+            raise
+
+    try:
+        return _answers.get(("answer", question, method, values), make)
+    except ExplorerError as error:  # not kept: there may be time or memory the next time
+        return refusals[-1] if refusals else Answer(method, None, error)
+
+
+def _open(question: Question) -> Any:
+    return open_case(
+        zoo.load(question.ref), question.example.pixels, question.target, question.versus, question.layer, question.seed
+    )
+
+
+def settled(method: str, values: Mapping[str, Any]) -> Settings:
+    """The settings that differ from the method's defaults, sorted."""
+    defaults = check(METHODS[method].make, {}, method)
+    return tuple(sorted((name, value) for name, value in values.items() if value != defaults[name]))
+
+
+def fitting(model: Model) -> tuple[str, ...]:
+    """The methods that can explain a model, by family and title."""
+    from explorer.attribution.base import FAMILIES
+
+    def place(name: str) -> tuple[int, str]:
+        facts = METHODS[name].facts
+        return FAMILIES.index(facts["family"]), facts["title"]
+
+    return tuple(sorted((name for name in METHODS if not unfit(model, name)), key=place))
+
+
+def estimate(model: Model, methods: Mapping[str, Settings]) -> tuple[int, float]:
+    """Passes through the network that the methods need at the most, and about how many seconds that is here."""
+    passes = sum(price(model, name, **dict(values)) for name, values in methods.items())
+    return passes, passes * pace(model)
+
+
+def pace(model: Model) -> float:
+    """Seconds that one example takes there and back, measured once for each model."""
+    if model not in _paces:
+        x = torch.rand(4, *model.card.shape, generator=torch.Generator().manual_seed(0)).to(model.device)
+        times = []
+        with model.borrow() as net, torch.inference_mode(False), torch.enable_grad():
+            for _ in range(3):
+                start = time.perf_counter()
+                inputs = x.clone().requires_grad_()
+                torch.autograd.grad(net(inputs).sum(), inputs)
+                times.append((time.perf_counter() - start) / len(x))
+        _paces[model] = statistics.median(times)
+    return _paces[model]

@@ -1,0 +1,105 @@
+"""The arena: one picture, any number of methods, each with the measure of its trust."""
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from explorer.attribution.agreement import agreement, disagreement
+from explorer.attribution.arena import Answer, Question, Settings, ask, marks
+from explorer.attribution.measures import KNOWN_TRUTH, MEASURES, Measured
+from explorer.charts import attribution as charts
+from explorer.ui.attribution.maps import show, tiles
+from explorer.ui.attribution.methods import afford
+from explorer.ui.attribution.takeaway import takeaway
+from explorer.ui.draw import draw
+from explorer.ui.heatmaps import Tile
+from explorer.ui.page import guard, plain
+from explorer.zoo.model import Model
+
+REPEATS = 4  # nearby pictures for the sensitivity
+
+
+def arena(model: Model, question: Question, methods: dict[str, Settings]) -> None:
+    """Every map, then every measure."""
+    if not methods:
+        st.info("Choose at least one method on the left.", icon=":material/arrow_back:")
+        return
+    if not afford(model, methods):
+        return
+    with st.spinner("Asking …", show_time=True):
+        answers = ask(question, methods)
+    found = [answer for answer in answers if answer.found]
+    drawn = tiles(answers, question.example.mask)
+    if found:
+        first = found[0].found
+        told = model.labels[first.target] if first.versus is None else (
+            f"{model.labels[first.target]} rather than {model.labels[first.versus]}"
+        )  # fmt: skip
+        drawn.insert(0, Tile("The picture", f"explained: {told}", None, first.picture, question.example.mask))
+        if len(found) > 1:
+            drawn.append(_disagreement(found))
+    view = show(drawn, "arena")
+    if found:
+        _measures(model, question, methods, found, view)
+
+
+def _disagreement(found: list[Answer]) -> Tile:
+    apart = disagreement([answer.found for answer in found]).astype(np.float32)
+    return Tile("Disagreement", "how far the methods' ranks lie apart", apart, found[0].found.picture)
+
+
+@st.fragment
+@guard()
+def _measures(model: Model, question: Question, methods: dict[str, Settings], found: list[Answer], view) -> None:
+    st.subheader("Can they be believed?", anchor=False)
+    often = st.toggle(
+        "Sensitivity too",
+        key="sensitivity",
+        bind="query-params",
+        help=f"Explains {REPEATS} nearby pictures as well: that much more work.",
+    )
+    with st.spinner("Measuring …", show_time=True):
+        measured = [marks(question, a.method, methods[a.method], REPEATS if often else 0) for a in found]
+    titles = [answer.title for answer in found]
+    table(measured, titles)
+    if question.example.mask is None:
+        st.caption("Where the object really is, is not known for this picture: nothing is scored against it.")
+    left, right = st.columns(2, gap="large")
+    with left:
+        draw(charts.curves(measured, titles, "deletion"), "deletion", "Probability as important pixels are taken out")
+    with right:
+        draw(charts.curves(measured, titles, "insertion"), "insertion", "Probability as important pixels are shown")
+    if len(found) > 1:
+        with st.expander("Do they agree?", icon=":material/handshake:"):
+            st.caption("Spearman's rank correlation of the sizes of every two maps; 0 is what chance gives.")
+            matrix = agreement([answer.found for answer in found])
+            draw(charts.agreement(matrix, titles), "agreement", "Rank correlation of every two maps")
+    takeaway(model, question, [answer.found for answer in found], measured, titles, view)
+
+
+def rows(measured: list[Measured], titles: list[str]) -> pd.DataFrame:
+    """One row a method, one column a measure that was taken for any."""
+    names = [m.name for m in MEASURES if any(np.isfinite(one.values.get(m.name, np.nan)) for one in measured)]
+    table = {name: [one.values.get(name, np.nan) for one in measured] for name in names}
+    return pd.DataFrame({"method": titles, **table})
+
+
+def table(measured: list[Measured], titles: list[str]) -> None:
+    """The measures, sortable, the best of each column marked."""
+    frame = rows(measured, titles)
+    styled = frame.style
+    columns = {"method": st.column_config.TextColumn("Method", pinned=True)}
+    for kind in MEASURES:
+        if kind.name not in frame:
+            continue
+        arrow = "↓" if kind.better == "lower" else "↑"
+        columns[kind.name] = st.column_config.Column(f"{kind.name} {arrow}", help=plain(kind.about))
+        best = frame[kind.name].min() if kind.better == "lower" else frame[kind.name].max()
+        styled = styled.format(kind.unit.format, subset=[kind.name], na_rep="–").apply(
+            lambda values, best=best: ["font-weight: 700; color: #0a7d5a" if value == best else "" for value in values],
+            subset=[kind.name],
+        )
+    st.dataframe(styled, hide_index=True, width="stretch", height="content", column_config=columns)
+    known = ", ".join(KNOWN_TRUTH) if set(KNOWN_TRUTH) & set(frame) else ""
+    about = f" {known.capitalize()} compare with the object's true pixels." if known else ""
+    st.caption(f"↓ lower is better, ↑ higher is better; the best of each is green. Hover a heading to read it.{about}")

@@ -1,0 +1,102 @@
+"""The leaderboard: the same measures over many test images, as a job."""
+
+import pandas as pd
+import streamlit as st
+
+from explorer import jobs
+from explorer.attribution import METHODS, leaderboard
+from explorer.attribution.arena import Question, Settings, estimate
+from explorer.attribution.leaderboard import BASELINES, Race
+from explorer.attribution.measures import MEASURES
+from explorer.charts import attribution as charts
+from explorer.errors import ExplorerError
+from explorer.ui.draw import draw
+from explorer.ui.page import guard, plain
+from explorer.ui.person import person
+from explorer.zoo.model import Model
+
+POLL = 1.0  # seconds between two looks at a running race
+OVERHEAD = 105  # passes that the measures of one map take: two curves, and the squares of infidelity
+
+
+def board(model: Model, question: Question, methods: dict[str, Settings]) -> None:
+    """Choose how many images, start, watch; the race is `?board=` in the URL."""
+    chosen = (*methods, *(name for name in BASELINES if name not in methods))
+    left, right = st.columns([2, 1], vertical_alignment="bottom")
+    images = left.slider("Test images", 10, 500, 100, step=10, key="board-images", bind="query-params")
+    seconds = estimate(model, dict.fromkeys(chosen, ()))[1] + len(chosen) * OVERHEAD * estimate_pass(model)
+    told = f"{len(chosen)} methods with their usual settings, Random and Sobel among them: about"
+    st.caption(f"{told} {max(1, seconds * images / 60):.0f} min in the background.")
+    with right, guard():
+        if st.button("Start the race", type="primary", icon=":material/flag:", key="race", width="stretch"):
+            asked = Race(model.card.ref, chosen, images, question.layer, question.seed)
+            st.query_params["board"] = leaderboard.start(asked, person())
+    if id := st.query_params.get("board"):
+        _race(id)
+    else:
+        st.info("Nothing raced yet. The result has a link of its own.", icon=":material/leaderboard:")
+
+
+def estimate_pass(model: Model) -> float:
+    """Seconds that one example takes forth; there and back is what `pace` measures."""
+    from explorer.attribution.arena import pace
+
+    return pace(model) / 2
+
+
+def _race(id: str) -> None:
+    race = leaderboard.race(id)
+    try:
+        job = jobs.engine().status(id)
+    except ExplorerError:
+        job = None
+    if job and not job.over:
+        _live(id)
+    else:
+        if job and job.error:
+            st.warning(plain(job.error))
+        _standing(id, race)
+
+
+@st.fragment(run_every=POLL)
+@guard()
+def _live(id: str) -> None:
+    job = jobs.engine().status(id)
+    if job.over:
+        st.rerun(scope="app")
+    events = jobs.engine().events(id)
+    done = events[-1]["progress"] if events else 0.0
+    with st.container(horizontal=True, vertical_alignment="center"):
+        left = f"{job.eta:.0f} s left" if job.eta is not None and events else "starting"
+        waiting = job.state == "waiting"
+        st.progress(min(done, 1.0), f"Waiting for a worker: number {job.position}" if waiting else left)
+        if job.owner == person():
+            st.button("Stop", icon=":material/stop:", key="stop-race", on_click=jobs.engine().cancel, args=(id,))
+    _standing(id, leaderboard.race(id))
+
+
+def _standing(id: str, race: Race) -> None:
+    """Where it stands: a chart of one measure, and the table of all."""
+    measured = leaderboard.rows(id)
+    if not measured:
+        st.caption("No image is done yet.")
+        return
+    kinds = [m for m in MEASURES if any(f"{method} {m.name}" in measured[0] for method in race.methods)]
+    found = leaderboard.standing(race.methods, measured, [kind.name for kind in kinds])
+    titles = [METHODS[name].facts["title"] for name in found.methods]
+    st.markdown(f"**{plain(race.ref)}**, {found.images} of {race.images} test images")
+    names = [kind.name for kind in kinds]
+    first = "mass" if "mass" in names else "deletion"
+    picked = st.segmented_control("Measure", names, default=first, required=True, key="board-measure")
+    kind = kinds[names.index(picked)]
+    st.caption(kind.about)
+    draw(charts.standing(found, kind, titles), f"standing-{picked}", f"The methods by {picked}")
+    frame = pd.DataFrame({"method": titles})
+    for column, kind in enumerate(kinds):
+        arrow = "↓" if kind.better == "lower" else "↑"
+        frame[f"{kind.name} {arrow}"] = found.mean[:, column]
+        frame[f"± {kind.name}"] = found.margin[:, column]
+    st.dataframe(frame.style.format(precision=3, na_rep="–"), hide_index=True, width="stretch", height="content")
+    st.caption("± is half of the 95 % confidence interval of the mean. Click a heading to sort.")
+    per_image = pd.DataFrame(measured).to_csv(index=False).encode()
+    st.download_button("Every image as CSV", per_image, f"leaderboard-{id[:8]}.csv", icon=":material/download:")

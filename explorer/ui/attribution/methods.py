@@ -1,0 +1,80 @@
+"""Which methods are asked, with which settings, and at what price."""
+
+import streamlit as st
+
+from explorer.attribution import METHODS, unfit
+from explorer.attribution.arena import DEFAULT, Settings, estimate, fitting, settled
+from explorer.params import params
+from explorer.ui.controls import controls
+from explorer.ui.page import plain
+from explorer.ui.pickers import linked, to_link
+from explorer.zoo.model import Model
+
+PATIENCE = 6.0  # seconds of work that begin without a question
+
+
+def methods(model: Model, key: str = "methods") -> dict[str, Settings]:
+    """The chosen methods, each with its settings where they differ from the defaults; all of it in the URL."""
+    offered = fitting(model)
+    usual = [name for name in DEFAULT if name in offered]
+    asked = _asked(key, usual)
+    state = f"{key}-chosen"
+    st.session_state[state] = [name for name in asked if name in offered]
+    chosen = st.pills(
+        "Methods",
+        offered,
+        selection_mode="multi",
+        key=state,
+        format_func=lambda name: METHODS[name].facts["title"],
+        help="Random and Sobel know nothing of the network: what is no better than they are explains nothing.",
+    )
+    chosen = [name for name in [*usual, *offered] if name in chosen]
+    chosen = list(dict.fromkeys(chosen))
+    st.session_state[key] = ",".join(chosen)
+    to_link(key, st.session_state[key], ",".join(usual))
+    refused = [f"**{METHODS[name].facts['title']}**: {plain(why)}" for name in METHODS if (why := unfit(model, name))]
+    with st.expander("Settings of the methods", icon=":material/tune:"):
+        values = {name: _settings(name) for name in chosen}
+        st.number_input("Seed of all chance", 0, 9999, 0, key="seed", bind="query-params")
+    if refused:
+        with st.expander(f"{len(refused)} that don't go with this network", icon=":material/block:"):
+            st.markdown("\n".join(f"- {line}" for line in refused))
+    return values
+
+
+def _asked(key: str, usual: list[str]) -> list[str]:
+    """The names in the URL or the state; unknown ones are told."""
+    names = [name for name in linked(key, ",".join(usual)).split(",") if name]
+    if unknown := [name for name in names if name not in METHODS]:
+        told = plain(", ".join(unknown))
+        st.warning(f"Methods in the link: there is none called {told}.", icon=":material/link_off:")
+    return [name for name in names if name in METHODS]
+
+
+def _settings(name: str) -> Settings:
+    entry = METHODS[name]
+    if not params(entry.make):
+        return ()
+    st.markdown(f"**{entry.facts['title']}**", help=entry.summary)
+    return settled(name, controls(entry.make, prefix=f"{name}_"))
+
+
+def afford(model: Model, chosen: dict[str, Settings], times: int = 1, key: str = "run") -> bool:
+    """Say what the methods will cost; True where they may run: at once where it is little, else when it is asked."""
+    passes, seconds = estimate(model, chosen)
+    passes, seconds = passes * times, seconds * times
+    told = f"At most {passes:,} passes through the network, about {_duration(seconds)} here."
+    agreed = st.session_state.setdefault("agreed", set())
+    job = (model.card.ref, tuple(chosen.items()), times)
+    if seconds <= PATIENCE or job in agreed:
+        st.caption(told)
+        return True
+    st.info(told, icon=":material/timer:")
+    if st.button(f"Run it, about {_duration(seconds)}", key=key, icon=":material/play_arrow:"):
+        agreed.add(job)
+        return True
+    return False
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"

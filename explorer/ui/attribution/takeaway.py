@@ -1,0 +1,92 @@
+"""Take it away: pictures, numbers, the code that makes them, a report, and the link."""
+
+import io
+
+import PIL.Image
+import streamlit as st
+
+from explorer.attribution.arena import Question
+from explorer.attribution.base import METHODS, Attribution
+from explorer.attribution.export import grid_png, grid_svg, npy, png, svg
+from explorer.attribution.measures import Measured
+from explorer.attribution.report import report
+from explorer.attribution.script import script, weights_file
+from explorer.errors import ExplorerError
+from explorer.ui.heatmaps import View
+from explorer.ui.page import plain
+from explorer.zoo.model import Model
+
+
+def takeaway(
+    model: Model,
+    question: Question,
+    found: list[Attribution],
+    measured: list[Measured],
+    titles: list[str],
+    view: View,
+) -> None:
+    """Downloads of one map and of all, and the code of one."""
+    st.subheader("Take it away", anchor=False)
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        names = [one.method for one in found]
+        if st.session_state.get("take") not in names:
+            st.session_state["take"] = names[0]
+        method = st.selectbox(
+            "Map", names, key="take", format_func=lambda name: METHODS[name].facts["title"], width=260
+        )
+        one = found[names.index(method)]
+        _give("PNG", lambda: png(one, view.show, view.opacity), f"{method}.png", "image/png")
+        _give("SVG", lambda: svg(one, view.show, view.opacity).encode(), f"{method}.svg", "image/svg+xml")
+        _give("NPY", lambda: npy(one), f"{method}.npy", "application/octet-stream")
+    with st.container(horizontal=True):
+        shared = view.scale == "shared"
+        _give("All as PNG", lambda: grid_png(found, view.show, view.opacity, shared), "arena.png", "image/png")
+        _give("All as SVG", lambda: grid_svg(found, view.show, view.opacity, shared).encode(), "arena.svg",
+              "image/svg+xml")  # fmt: skip
+        _give("Report", lambda: _report(model, found, measured, titles), "report.html", "text/html")
+        with st.popover("Link", icon=":material/link:"):
+            st.code(address(), language=None)
+            st.caption("It opens this page with these settings, number for number. Uploads are not in it.")
+    with st.expander("The same in PyTorch and Captum", icon=":material/code:"):
+        _code(one)
+
+
+def address() -> str:
+    """The address of the page as it is now."""
+    from urllib.parse import urlencode
+
+    base = (st.context.url or "").split("?")[0]
+    asked = urlencode(st.query_params.to_dict())
+    return f"{base}?{asked}" if asked else base
+
+
+def _give(label: str, make, name: str, kind: str) -> None:
+    st.download_button(label, make, name, kind, icon=":material/download:", on_click="ignore", key=f"give-{label}")
+
+
+def _report(model: Model, found: list[Attribution], measured: list[Measured], titles: list[str]) -> bytes:
+    rows = [{"method": title, **one.values} for one, title in zip(measured, titles, strict=True)]
+    title = f"What speaks for “{model.labels[found[0].target]}”?"
+    return report(title, found, model.labels, rows, address()).encode()
+
+
+def _code(one: Attribution) -> None:
+    """A script that stands alone, and the files it wants beside it."""
+    try:
+        st.code(script(one), language="python", height=420)
+    except ExplorerError as error:
+        st.caption(f"There is no script for this one: {plain(error.wrong)}.")
+        return
+    with st.container(horizontal=True):
+        _give("picture.png", lambda: _picture(one), "picture.png", "image/png")
+        if one.ref.startswith(("zoo:", "run:")):
+            _give("model.safetensors", lambda: weights_file(one.ref).read_bytes(), "model.safetensors",
+                  "application/octet-stream")  # fmt: skip
+    st.caption("Put the files beside the script; it leaves `scores.npy`, the very numbers of the map above.")
+
+
+def _picture(one: Attribution) -> bytes:
+    pixels = one.picture[..., 0] if one.picture.shape[-1] == 1 else one.picture
+    file = io.BytesIO()
+    PIL.Image.fromarray(pixels).save(file, "PNG")
+    return file.getvalue()

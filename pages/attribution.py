@@ -1,0 +1,40 @@
+"""Saliency: which parts of a picture made a network answer so, by many methods, each with the measure of its trust."""
+
+import streamlit as st
+
+from explorer import zoo
+from explorer.ui.attribution.arena import arena
+from explorer.ui.attribution.board import board
+from explorer.ui.attribution.by_layer import by_layer
+from explorer.ui.attribution.methods import methods
+from explorer.ui.attribution.over_training import over_training
+from explorer.ui.attribution.pinned import pinned
+from explorer.ui.attribution.question import question
+from explorer.ui.attribution.sanity import sanity
+from explorer.ui.attribution.shortcut import shortcut
+from explorer.ui.page import guard, inside_app
+from explorer.ui.pickers import model_picker
+
+VIEWS = {
+    "Arena": arena,
+    "By layer": by_layer,
+    "Sanity check": sanity,
+    "Over training": over_training,
+    "A and B": pinned,
+    "Leaderboard": board,
+    "A planted shortcut": shortcut,
+}
+
+inside_app()
+st.title("What speaks for this answer?", anchor=False)
+view = st.segmented_control(
+    "View", list(VIEWS), default="Arena", required=True, key="view", bind="query-params", label_visibility="collapsed"
+)
+left, right = st.columns([1, 3], gap="large")
+with guard():
+    with left:
+        model = zoo.load(model_picker())
+        asked = question(model)
+        chosen = methods(model)
+    with right:
+        VIEWS[view](model, asked, chosen)
