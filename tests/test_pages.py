@@ -138,7 +138,7 @@ def test_saliency_shows_the_arena_with_its_measures_at_once():
     assert not app.exception
     assert not app.error
     frame = app.dataframe[0].value
-    assert list(frame["method"])[:2] == ["Grad-CAM", "HiResCAM"]
+    assert list(frame["method"])[:2] == ["Grad-CAM", "Integrated gradients"]
     assert {"Random", "Sobel edges"} <= set(frame["method"])
     assert frame["mass"].between(0, 1).all()
 

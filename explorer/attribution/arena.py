@@ -21,7 +21,7 @@ from explorer.settings import settings
 from explorer.zoo.model import Model
 
 DEFAULT = (
-    "grad_cam", "hirescam", "integrated_gradients", "smoothgrad", "saliency", "guided_backprop", "sobel", "random",
+    "grad_cam", "integrated_gradients", "deeplift", "smoothgrad", "saliency", "guided_backprop", "sobel", "random",
 )  # fmt: skip
 SHARE = 4  # of the memory for data sets, one part in this many holds answers
 
