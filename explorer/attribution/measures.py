@@ -124,28 +124,31 @@ def infidelity(case: Case, scores: np.ndarray, seed: int = 0) -> float:
     Source: Yeh et al. 2019, "On the (in)fidelity and sensitivity of explanations", sections 2 and 2.2 (square removal).
     """
     squares = _squares(case, seed)  # (SQUARES, 1, H, W)
-    changes: list[Tensor] = []
+    parts = iter(squares.split(min(case.batch, SQUARES)))
+    answers: list[Tensor] = []  # in turn: to a part of the covered pictures, and to the whole one
 
     def cover(inputs: Tensor) -> tuple[Tensor, Tensor]:
-        place = sum(map(len, changes))
-        gone = squares[place : place + len(inputs)]
-        changes.append(gone)
+        gone = next(parts)
         return gone.expand_as(inputs), inputs * (1 - gone)  # 0 is the mean colour
 
     channels = case.x.shape[1]
     spread = torch.from_numpy(scores.copy()).to(case.x) / channels  # (H, W), so that the channels add up to the map
-    with torch.inference_mode():
-        error = metrics.infidelity(
-            case.score,
-            cover,
-            case.x.detach(),
-            spread.expand_as(case.x),
-            n_perturb_samples=SQUARES,
-            max_examples_per_batch=min(case.batch, SQUARES),
-            normalize=True,
-        )
-        covered = torch.cat([case.score(case.x * (1 - part)) for part in squares.split(case.batch)])
-        mean_square = ((case.score(case.x) - covered) ** 2).mean()
+    handle = case.score.register_forward_hook(lambda module, inputs, output: answers.append(output))
+    try:
+        with torch.inference_mode():
+            error = metrics.infidelity(
+                case.score,
+                cover,
+                case.x.detach(),
+                spread.expand_as(case.x),
+                n_perturb_samples=SQUARES,
+                max_examples_per_batch=min(case.batch, SQUARES),
+                normalize=True,
+            )
+    finally:
+        handle.remove()
+    changes = answers[1] - torch.cat(answers[::2])  # (SQUARES,)
+    mean_square = (changes**2).mean()
     return float(error / mean_square) if mean_square > 0 else float("nan")
 
 

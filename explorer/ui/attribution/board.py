@@ -16,7 +16,7 @@ from explorer.ui.person import person
 from explorer.zoo.model import Model
 
 POLL = 1.0  # seconds between two looks at a running race
-OVERHEAD = 105  # passes that the measures of one map take: two curves, and the squares of infidelity
+OVERHEAD = 85  # passes that the measures of one map take: two curves, and the squares of infidelity
 
 
 def board(model: Model, question: Question, methods: dict[str, Settings]) -> None:
