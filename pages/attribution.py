@@ -22,19 +22,29 @@ VIEWS = {
     "Over training": over_training,
     "A and B": pinned,
     "Leaderboard": board,
-    "A planted shortcut": shortcut,
 }
+LESSON = "A planted shortcut"
 
 inside_app()
 st.title("What speaks for this answer?", anchor=False)
 view = st.segmented_control(
-    "View", list(VIEWS), default="Arena", required=True, key="view", bind="query-params", label_visibility="collapsed"
+    "View",
+    [*VIEWS, LESSON],
+    default="Arena",
+    required=True,
+    key="view",
+    bind="query-params",
+    wrap=True,
+    label_visibility="collapsed",
 )
-left, right = st.columns([1, 3], gap="large")
 with guard():
-    with left:
-        model = zoo.load(model_picker())
-        asked = question(model)
-        chosen = methods(model)
-    with right:
-        VIEWS[view](model, asked, chosen)
+    if view == LESSON:
+        shortcut()
+    else:
+        left, right = st.columns([1, 3], gap="large")
+        with left:
+            model = zoo.load(model_picker())
+            asked = question(model)
+        with right:
+            chosen = methods(model, left)
+            VIEWS[view](model, asked, chosen)

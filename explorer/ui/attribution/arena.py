@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
+from explorer.attribution import METHODS
 from explorer.attribution.agreement import agreement, disagreement
 from explorer.attribution.arena import Answer, Question, Settings, ask, marks
 from explorer.attribution.measures import KNOWN_TRUTH, MEASURES, Measured
@@ -16,6 +17,8 @@ from explorer.ui.heatmaps import Tile
 from explorer.ui.page import guard, plain
 from explorer.zoo.model import Model
 
+BLIND = "no network at all"  # the family of the baselines
+BEST = "font-weight: 700; color: #0a9d6f"
 REPEATS = 4  # nearby pictures for the sensitivity
 
 
@@ -36,8 +39,9 @@ def arena(model: Model, question: Question, methods: dict[str, Settings]) -> Non
             f"{model.labels[first.target]} rather than {model.labels[first.versus]}"
         )  # fmt: skip
         drawn.insert(0, Tile("The picture", f"explained: {told}", None, first.picture, question.example.mask))
-        if len(found) > 1:
-            drawn.append(_disagreement(found))
+        judges = [answer for answer in found if METHODS[answer.method].facts["family"] != BLIND]
+        if len(judges) > 1:
+            drawn.append(_disagreement(judges))
     view = show(drawn, "arena")
     if found:
         _measures(model, question, methods, found, view)
@@ -87,16 +91,17 @@ def rows(measured: list[Measured], titles: list[str]) -> pd.DataFrame:
 def table(measured: list[Measured], titles: list[str]) -> None:
     """The measures, sortable, the best of each column marked."""
     frame = rows(measured, titles)
-    styled = frame.style
+    judged = frame[[METHODS[one.method].facts["family"] != BLIND for one in measured]]  # the baselines win nothing
+    styled = frame.style.apply(lambda row: ["" if row.name in judged.index else "color: #8a94a3"] * len(row), axis=1)
     columns = {"method": st.column_config.TextColumn("Method", pinned=True)}
     for kind in MEASURES:
         if kind.name not in frame:
             continue
         arrow = "↓" if kind.better == "lower" else "↑"
         columns[kind.name] = st.column_config.Column(f"{kind.name} {arrow}", help=plain(kind.about))
-        best = frame[kind.name].min() if kind.better == "lower" else frame[kind.name].max()
+        best = judged[kind.name].min() if kind.better == "lower" else judged[kind.name].max()
         styled = styled.format(kind.unit.format, subset=[kind.name], na_rep="–").apply(
-            lambda values, best=best: ["font-weight: 700; color: #0a7d5a" if value == best else "" for value in values],
+            lambda values, best=best: [BEST if i in judged.index and v == best else "" for i, v in values.items()],
             subset=[kind.name],
         )
     st.dataframe(styled, hide_index=True, width="stretch", height="content", column_config=columns)

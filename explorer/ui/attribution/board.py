@@ -3,7 +3,7 @@
 import pandas as pd
 import streamlit as st
 
-from explorer import jobs
+from explorer import jobs, zoo
 from explorer.attribution import METHODS, leaderboard
 from explorer.attribution.arena import Question, Settings, estimate
 from explorer.attribution.leaderboard import BASELINES, Race
@@ -31,10 +31,14 @@ def board(model: Model, question: Question, methods: dict[str, Settings]) -> Non
         if st.button("Start the race", type="primary", icon=":material/flag:", key="race", width="stretch"):
             asked = Race(model.card.ref, chosen, images, question.layer, question.seed)
             st.query_params["board"] = leaderboard.start(asked, person())
-    if id := st.query_params.get("board"):
-        _race(id)
-    else:
+    own = zoo.parse(model.card.ref).name
+    id = st.query_params.get("board", own if own in leaderboard.recorded() else "")
+    if not id:
         st.info("Nothing raced yet. The result has a link of its own.", icon=":material/leaderboard:")
+        return
+    if id in leaderboard.recorded():
+        st.caption("A recorded race of every method that fits. Start one of your own above; it gets its own link.")
+    _race(id)
 
 
 def estimate_pass(model: Model) -> float:

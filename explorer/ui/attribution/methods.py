@@ -1,6 +1,7 @@
 """Which methods are asked, with which settings, and at what price."""
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from explorer.attribution import METHODS, unfit
 from explorer.attribution.arena import DEFAULT, Settings, estimate, fitting, settled
@@ -13,8 +14,11 @@ from explorer.zoo.model import Model
 PATIENCE = 6.0  # seconds of work that begin without a question
 
 
-def methods(model: Model, key: str = "methods") -> dict[str, Settings]:
-    """The chosen methods, each with its settings where they differ from the defaults; all of it in the URL."""
+def methods(model: Model, aside: DeltaGenerator, key: str = "methods") -> dict[str, Settings]:
+    """The chosen methods, each with its settings where they differ from the defaults; all of it in the URL.
+
+    aside: where the settings go.
+    """
     offered = fitting(model)
     usual = [name for name in DEFAULT if name in offered]
     asked = _asked(key, usual)
@@ -24,6 +28,7 @@ def methods(model: Model, key: str = "methods") -> dict[str, Settings]:
         "Methods",
         offered,
         selection_mode="multi",
+        wrap=True,
         key=state,
         format_func=lambda name: METHODS[name].facts["title"],
         help="Random and Sobel know nothing of the network: what is no better than they are explains nothing.",
@@ -33,11 +38,11 @@ def methods(model: Model, key: str = "methods") -> dict[str, Settings]:
     st.session_state[key] = ",".join(chosen)
     to_link(key, st.session_state[key], ",".join(usual))
     refused = [f"**{METHODS[name].facts['title']}**: {plain(why)}" for name in METHODS if (why := unfit(model, name))]
-    with st.expander("Settings of the methods", icon=":material/tune:"):
+    with aside, st.expander("Settings of the methods", icon=":material/tune:"):
         values = {name: _settings(name) for name in chosen}
         st.number_input("Seed of all chance", 0, 9999, 0, key="seed", bind="query-params")
     if refused:
-        with st.expander(f"{len(refused)} that don't go with this network", icon=":material/block:"):
+        with aside, st.expander(f"{len(refused)} that don't go with this network", icon=":material/block:"):
             st.markdown("\n".join(f"- {line}" for line in refused))
     return values
 

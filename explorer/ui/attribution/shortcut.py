@@ -3,7 +3,7 @@
 import streamlit as st
 
 from explorer import data, zoo
-from explorer.attribution.arena import Example, Question, Settings, ask, fitting, marks
+from explorer.attribution.arena import Example, Question, ask, marks
 from explorer.charts import models as model_charts
 from explorer.data.shapes_shortcut import CORNERS, tagged
 from explorer.ui.attribution.arena import table
@@ -13,13 +13,12 @@ from explorer.ui.draw import draw
 from explorer.ui.heatmaps import Tile
 from explorer.ui.page import plain
 from explorer.ui.pickers import choose
-from explorer.zoo.model import Model
 
 REF = "zoo:shapes-shortcut"
-USUAL = ("integrated_gradients", "deeplift", "saliency", "grad_cam", "sobel", "random")
+METHODS = ("integrated_gradients", "deeplift", "saliency", "grad_cam", "sobel", "random")
 
 
-def shortcut(model: Model, question: Question, methods: dict[str, Settings]) -> None:
+def shortcut() -> None:
     """Look at its accuracy, look at the maps, then move the tag."""
     model = zoo.load(REF)
     scenes = data.load("shapes-shortcut", "test", tag="absent")
@@ -54,12 +53,8 @@ def shortcut(model: Model, question: Question, methods: dict[str, Settings]) -> 
     with right:
         chart = model_charts.answer(probabilities, model.labels, truth)
         draw(chart, "lesson-answer", f"What the network says: {model.labels[guess]}")
-    asked = Question(REF, example, guess, None, "", question.seed)
-    usable = fitting(model)
-    chosen = {name: values for name, values in methods.items() if name in usable} if "methods" in st.query_params else (
-        dict.fromkeys(USUAL, ())
-    )  # fmt: skip
-    answers = ask(asked, chosen)
+    asked = Question(REF, example, guess)
+    answers = ask(asked, dict.fromkeys(METHODS, ()))
     drawn = tiles(answers, mask)
     drawn.insert(0, Tile("The picture", "outlined: the tag" if mask is not None else "no tag", None, pixels, mask))
     show(drawn, "lesson")
@@ -69,8 +64,14 @@ def shortcut(model: Model, question: Question, methods: dict[str, Settings]) -> 
     found = [one for one in answers if one.found]
     st.markdown("**How well each map finds the tag** (the tag's pixels are the truth here)")
     with st.spinner("Measuring …"):
-        measured = [marks(asked, one.method, chosen[one.method]) for one in found]
+        measured = [marks(asked, one.method) for one in found]
     table(measured, [one.title for one in found])
+    st.page_link(
+        "pages/attribution.py",
+        label="Put this network into the arena",
+        icon=":material/stadium:",
+        query_params={"model": REF},
+    )
 
 
 def _controls(scenes: data.Dataset) -> tuple[int, int | None, str]:

@@ -1,0 +1,1 @@
+"""What runs in the browser: one script and one style sheet for each component."""
