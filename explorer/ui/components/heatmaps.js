@@ -68,7 +68,8 @@ function take(grid, data, pictures) {
     grid.root.style.setProperty("--side", `${data.side}px`)
     while (grid.tiles.length > data.tiles.length) grid.tiles.pop().node.remove()
     while (grid.tiles.length < data.tiles.length) grid.tiles.push(makeTile(grid))
-    data.tiles.forEach((sent, index) => fillTile(grid.tiles[index], sent, pictures[sent.picture], data.masks[sent.mask]))
+    data.tiles.forEach((sent, index) =>
+        fillTile(grid.tiles[index], sent, pictures[sent.picture], data.masks[sent.mask]))
     grid.shared = Math.max(...grid.tiles.map(tile => tile.values ? tile.robust : 0))
     const cross = grid.kept.cross
     if (cross && !grid.tiles.some(tile => fits(tile, cross))) grid.kept.cross = null // of pictures that are gone
@@ -100,8 +101,8 @@ function fillTile(tile, sent, pixels, mask) {
     tile.told.textContent = tile.note
     tile.peak = tile.values ? tile.values.reduce((best, value, at, all) => (value > all[best] ? at : best), 0) : 0
     const [row, column] = [Math.floor(tile.peak / tile.width), tile.peak % tile.width]
-    const peak = tile.values ? `: largest at row ${row}, column ${column}, ${digits(tile.values[tile.peak], 4, tile)}` : ""
-    tile.canvas.setAttribute("aria-label", tile.title + peak)
+    const peak = () => `: largest at row ${row}, column ${column}, ${digits(tile.values[tile.peak], 4, tile)}`
+    tile.canvas.setAttribute("aria-label", tile.title + (tile.values ? peak() : ""))
 }
 
 function decodeBytes(text) {
@@ -161,8 +162,8 @@ function draw(grid) {
 }
 
 // The colour and the alpha of every value from -limit to limit. At opacity 1 the map is all there is and zero has the
-// colour of the page. Below, the alpha grows with the value, so that the picture shows where the map says little; colours
-// start further up then, as pale ones at a low alpha would only veil the picture.
+// colour of the page. Below, the alpha grows with the value, so that the picture shows where the map says little;
+// colours start further up then, as pale ones at a low alpha would only veil the picture.
 function shades({ show, opacity }, palette, page) {
     const signed = [...palette.signed.slice(0, 5).map(rgb), page, ...palette.signed.slice(5).map(rgb)]
     const sizes = [page, ...palette.size.map(rgb)]
@@ -211,17 +212,19 @@ function drawBar(tile, { show, scale, opacity }, table, page) {
     const [low, high] = show === "signed" ? [-1, 1] : show === "against" ? [-1, 0] : [0, 1]
     const stops = Array.from({ length: 17 }, (_, index) => {
         const at = 4 * Math.round(SHADES * (1 + low + ((high - low) * index) / 16))
-        return `rgb(${[0, 1, 2].map(c => page[c] + (table[at + c] - page[c]) * Math.min(1, table[at + 3] / Math.sqrt(opacity || 1)))})`
+        const alpha = Math.min(1, table[at + 3] / Math.sqrt(opacity || 1)) // as over the page, at full strength
+        return `rgb(${page.map((value, channel) => value + (table[at + channel] - value) * alpha)})`
     })
     tile.range = [low * limit, high * limit]
     tile.ramp.style.background = `linear-gradient(to right, ${stops})`
     const shared = scale === "shared" ? "one scale" : ""
     const middle = show === "signed" ? ["0", shared].filter(Boolean).join(" · ") : shared
-    const ends = [digits(low * limit, 3), middle, digits(high * limit, 3)]
+    const ends = limit ? [digits(low * limit, 3), middle, digits(high * limit, 3)] : ["", "zero everywhere", ""]
     ends.forEach((text, index) => (tile.ends.children[index].textContent = text))
-    const whose = shared ? "in the map where it is the highest" : `the largest is ${digits(tile.limit, 3)}`
-    tile.bar.title = tile.name.title =
-        `Colours end at ${digits(limit, 3)}, the 99.5th percentile of the sizes; ${whose}.`
+    const robust = `the 99.5th percentile of the sizes${shared && " in the map where it is the highest"}`
+    tile.bar.title = tile.name.title = limit === tile.limit
+        ? `Colours end at ${digits(limit, 3)}, the largest size.`
+        : `Colours end at ${digits(limit, 3)}, ${robust}; the largest here is ${digits(tile.limit, 3)}.`
 }
 
 // ---- canvases ----
@@ -243,7 +246,8 @@ function paintAll(grid) {
     if (!grid.kept) return
     const { cross } = grid.kept
     for (const tile of grid.tiles) paint(tile, grid.kept.view, fits(tile, cross) ? cross : null, grid.dark)
-    grid.hint.textContent = cross?.pinned ? `Held at row ${cross.row}, column ${cross.column}. Click again to let go.` : HINT
+    const held = cross?.pinned && `Held at row ${cross.row}, column ${cross.column}. Click again to let go.`
+    grid.hint.textContent = held || HINT
 }
 
 function paint(tile, { outline }, cross, dark) {
@@ -304,7 +308,8 @@ function digits(value, count, carried = null) {
     const known = step ? Number(value.toFixed(Math.max(0, Math.min(100, Math.floor(-Math.log10(step)))))) : value
     if (known === 0) return "0"
     const [size, sign] = [Math.abs(known), known < 0 ? "−" : ""]
-    return sign + (size < 1e-3 || size >= 1e5 ? Number(size.toPrecision(count)).toExponential() : `${Number(size.toPrecision(count))}`)
+    const short = Number(size.toPrecision(count))
+    return sign + (size < 1e-3 || size >= 1e5 ? short.toExponential() : short)
 }
 
 // ---- what the person does ----
@@ -387,7 +392,8 @@ function fillToolbar(grid) {
         }
         return set
     }
-    const [slider, opacity, share] = [element("label", "slider", "Map over picture"), element("input"), element("output")]
+    const slider = element("label", "slider", "Map over picture")
+    const [opacity, share] = [element("input"), element("output")]
     Object.assign(opacity, { type: "range", min: 0, max: 100, step: 5 })
     opacity.addEventListener("input", () => change("opacity", opacity.value / 100, false))
     opacity.addEventListener("change", () => change("opacity", opacity.value / 100))

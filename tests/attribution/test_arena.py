@@ -1,0 +1,112 @@
+"""One question, many methods, nothing computed twice: python -m pytest tests/attribution/test_arena.py"""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from explorer import attribution, data, zoo
+from explorer.attribution import arena
+from explorer.attribution.arena import DEFAULT, Example, Question, ask, estimate, fitting, marks, settled
+from explorer.data.store import Store
+from explorer.errors import ExplorerError
+
+REF = "zoo:digits-lenet"
+
+
+@pytest.fixture(autouse=True)
+def nothing_kept(monkeypatch):
+    monkeypatch.setattr(arena, "_answers", Store(lambda: 2**24))
+
+
+@pytest.fixture
+def question():
+    digits = data.load("digits", "test")
+    return Question(REF, Example("digits/test/0", digits.x[:1], int(digits.y[0])))
+
+
+@pytest.fixture
+def calls(monkeypatch):
+    """The methods that really ran, in order."""
+    ran = []
+    run = arena.explain
+
+    def count(case, method, *arguments, **settings):
+        ran.append(method)
+        return run(case, method, *arguments, **settings)
+
+    monkeypatch.setattr(arena, "explain", count)
+    return ran
+
+
+def test_what_was_answered_once_is_not_computed_again(question, calls):
+    first = ask(question, {"saliency": (), "grad_cam": ()})
+    again = ask(replace(question), {"grad_cam": (), "saliency": (), "hirescam": ()})
+    assert calls == ["saliency", "grad_cam", "hirescam"]
+    assert again[0] is first[1]
+    ask(question, {"grad_cam": (("relu", False),)})
+    ask(replace(question, target=3), {"grad_cam": ()})
+    ask(replace(question, example=Example("another", question.example.pixels)), {"grad_cam": ()})
+    assert calls.count("grad_cam") == 4
+
+
+def test_answers_are_those_of_the_public_function(question):
+    (answer,) = ask(replace(question, target=3, versus=5, seed=7), {"smoothgrad": (("samples", 4),)})
+    direct = attribution.attribute(
+        REF, question.example.pixels, "smoothgrad", target=3, versus=5, seed=7, samples=4
+    )  # fmt: skip
+    np.testing.assert_array_equal(answer.found.scores, direct.scores)
+
+
+def test_a_refusal_stops_no_other_and_is_tried_again(question, calls, monkeypatch):
+    def cut_off(case, method, *arguments, **settings):
+        raise ExplorerError("LIME", "it was cut off after 1 seconds", "Choose settings with a lower price")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(arena, "explain", cut_off)
+        (refused,) = ask(question, {"lime": ()})
+    assert refused.found is None
+    assert "cut off" in refusal_of(refused)
+    assert marks(question, "attention_rollout") is None  # this network has no attention
+    several = ask(question, {"attention_rollout": (), "saliency": (), "lime": ()})
+    assert [answer.found is None for answer in several] == [True, False, False]
+
+
+def refusal_of(answer: arena.Answer) -> str:
+    return answer.refusal.wrong
+
+
+def test_marks_are_kept_with_their_question(question, calls, monkeypatch):
+    first = marks(question, "saliency")
+    monkeypatch.setattr(arena, "measure", lambda *a, **k: pytest.fail("measured again"))
+    assert marks(question, "saliency") is first
+    assert not np.isnan(first.values["deletion"])
+
+
+def test_the_kept_answers_stay_within_their_bytes(question, monkeypatch):
+    store = Store(lambda: 5_000)
+    monkeypatch.setattr(arena, "_answers", store)
+    for target in range(10):
+        ask(replace(question, target=target), {"saliency": ()})
+    assert 0 < store.nbytes <= 5_000
+
+
+def test_methods_are_offered_by_family_and_only_where_they_fit():
+    lenet, vit = zoo.load(REF), zoo.load("zoo:shapes-vit")
+    assert "attention_rollout" in fitting(vit)
+    assert "attention_rollout" not in fitting(lenet)
+    assert "deeplift" not in fitting(vit)
+    assert fitting(lenet)[-2:] == ("random", "sobel")
+    assert set(DEFAULT) <= set(fitting(lenet))
+
+
+def test_the_price_is_the_sum_of_the_prices(question):
+    model = zoo.load(REF)
+    passes, seconds = estimate(model, {"saliency": (), "smoothgrad": (("samples", 10),), "random": ()})
+    assert passes == 11
+    assert 0 < seconds < 5
+
+
+def test_only_settings_that_differ_are_part_of_a_question():
+    assert settled("smoothgrad", {"samples": 16, "noise": 0.15}) == ()
+    assert settled("smoothgrad", {"samples": 8, "noise": 0.15}) == (("samples", 8),)
