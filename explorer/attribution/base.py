@@ -28,6 +28,7 @@ class Meter:
     def __init__(self) -> None:
         self.passed = 0  # examples that went through the network
         self.deadline = float("inf")  # as time.monotonic() has it
+        self.cut = False  # a method was told to make do with what it has
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Meter":
         return self
@@ -41,7 +42,7 @@ class Meter:
 class Score(nn.Module):
     """One number for each example: the logit of a class, or by how much it exceeds another's.
 
-    A forward pass after the meter's deadline raises TimeIsUp.
+    A forward pass after the meter's deadline raises TimeIsUp, unless the method is already making do with what it has.
     """
 
     def __init__(self, net: nn.Module, target: int, versus: int | None = None, meter: Meter | None = None) -> None:
@@ -51,7 +52,7 @@ class Score(nn.Module):
         self.meter = meter or Meter()
 
     def forward(self, x: Tensor) -> Tensor:  # (N, C, H, W)
-        if self.meter.out_of_time:
+        if self.meter.out_of_time and not self.meter.cut:
             raise TimeIsUp
         self.meter.passed += len(x)
         logits = self.net(x)  # (N, classes)
@@ -74,8 +75,17 @@ class Case:
 
     @property
     def out_of_time(self) -> bool:
-        """Whether a method should make do with what it has."""
-        return self.score.meter.out_of_time
+        """Whether a method should make do with what it has; who was told so may still finish the batch it has begun."""
+        meter = self.score.meter
+        meter.cut = meter.cut or (meter.passed > 0 and meter.out_of_time)
+        return meter.cut
+
+    @property
+    def grid(self) -> tuple[int, int, int]:
+        """Of the tokens that attention reads: how many come before the patches, and the patches' height and width."""
+        from explorer.attribution.traits import traits
+
+        return traits(self.model).grid
 
     def baseline(self, name: str) -> Tensor:
         """A picture that says nothing, (1, C, H, W): see `baselines.BASELINES`."""

@@ -53,6 +53,9 @@ def segments(picture: np.ndarray, count: int) -> np.ndarray:
     while True:
         pieces = slic(image, asked, compactness, start_label=0, channel_axis=None if grey else -1)
         found, pieces = np.unique(pieces, return_inverse=True)
-        if len(found) <= count:
+        if len(found) > count:
+            asked = asked * 3 // 4  # on very small pictures it makes more than it was asked for
+        elif asked == count and len(found) < count / 4 and compactness < 1e4:
+            compactness *= 10  # in noise it finds no piece of one colour: rather squares then
+        else:
             return pieces.reshape(picture.shape[:2])
-        asked = asked * 3 // 4  # on very small pictures it makes more than it was asked for

@@ -106,7 +106,7 @@ def explain(case: Case, method: str, seconds: float = SECONDS, **settings: Any) 
     seed = case.generator.initial_seed()
     start = time.monotonic()
     meter = case.score.meter
-    meter.passed, meter.deadline = 0, start + seconds
+    meter.passed, meter.deadline, meter.cut = 0, start + seconds, False
     try:
         scores, complete = _scores(case, method, values, seed)
     except TimeIsUp:
@@ -143,8 +143,8 @@ def _scores(case: Case, method: str, values: dict[str, Any], seed: int) -> tuple
     while True:
         case.generator.manual_seed(seed)
         try:
-            raw = METHODS[method].make(replace(case, batch=batch), **values)
-            return flat(raw, case.x.shape[-2:]), not case.out_of_time
+            raw = METHODS[method].make(replace(case, batch=batch, x=case.x.detach()), **values)  # x: flags of its own
+            return flat(raw, case.x.shape[-2:]), not case.score.meter.cut
         except (MemoryError, RuntimeError) as error:
             if not out_of_memory(error):
                 raise

@@ -6,14 +6,18 @@ pass; here each of them gets a module of its own, over the same weights.
 """
 
 import copy
+import functools
 import operator
 from collections import Counter
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import torch
 from captum.attr._utils.custom_modules import Addition_Module
-from torch import fx, nn
+from captum.attr._utils.lrp_rules import EpsilonRule
+from torch import Tensor, fx, nn
 from torch.nn import functional
+from torch.utils.hooks import RemovableHandle
 
 if TYPE_CHECKING:
     from explorer.attribution.base import Score
@@ -22,7 +26,25 @@ if TYPE_CHECKING:
 RELUS = (functional.relu, torch.relu, torch.relu_, functional.relu_)
 ADDITIONS = (operator.add, operator.iadd, torch.add)
 RESHAPES = (torch.flatten, operator.getitem, getattr)
+STRAIGHT = {  # functions and methods through which a difference passes in proportion, beside ReLUs
+    "add", "add_", "iadd", "sub", "sub_", "isub", "neg", "cat", "concat", "stack", "mean", "sum", "flatten",
+    "unflatten", "view", "reshape", "size", "getattr", "getitem", "contiguous", "permute", "transpose", "squeeze",
+    "unsqueeze", "expand", "repeat", "chunk", "split", "pad", "dropout", "clone", "float", "to", "dim", "floordiv",
+    "adaptive_avg_pool2d", "avg_pool2d", "interpolate", "conv2d", "linear", "batch_norm", "_assert",
+}  # fmt: skip
+SCALING = {"mul", "mul_", "imul", "truediv", "div", "div_", "itruediv"}  # likewise, where one factor is constant
 QUIET = (nn.Identity, nn.Flatten, nn.Dropout, nn.Dropout2d)  # in evaluation mode they only reshape, if that
+
+
+class Copy(nn.Module):
+    """What came in, as a tensor of its own, with a rule for LRP."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rule = EpsilonRule()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.clone()
 
 
 def in_place_off(net: nn.Module) -> None:
@@ -32,17 +54,70 @@ def in_place_off(net: nn.Module) -> None:
             part.inplace = False
 
 
-def follow(net: nn.Module) -> fx.Graph | None:
-    """The calls of one forward pass; None where they can't be followed without knowing the picture."""
+class Follower(fx.Tracer):
+    """Notes the calls of one borrowed net; `trace` itself would change the modules of everybody while it works."""
+
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.root, self.graph = net, fx.Graph()
+        self._kept = {id(tensor) for tensor in (*net.parameters(), *net.buffers())}
+
+    def follow(self) -> fx.Graph:
+        """The calls of one forward pass."""
+        leaves = {part: name for name, part in self.root.named_modules() if name and self.is_leaf_module(part, name)}
+        try:
+            for part, name in leaves.items():
+                part.forward = functools.partial(self._note, name)
+            answer = self.root(self.create_proxy("placeholder", "x", (), {}))
+            self.create_node("output", "output", (self.create_arg(answer),), {})
+        finally:
+            for part in leaves:
+                vars(part).pop("forward", None)
+        return self.graph
+
+    def create_arg(self, a: Any) -> Any:
+        """As the base class does, but a tensor that was made on the way is an error: it belongs to no module."""
+        if isinstance(a, Tensor) and id(a) not in self._kept:
+            raise ValueError("a tensor that was made on the way")
+        return super().create_arg(a)
+
+    def _note(self, name: str, *args: Any, **kwargs: Any) -> fx.Proxy:
+        return self.create_proxy("call_module", name, args, kwargs)
+
+
+def follow(net: nn.Module, x: Tensor) -> fx.Graph | None:
+    """The calls of one forward pass; None where they can't be followed without knowing the picture (1, C, H, W)."""
     try:
-        return fx.Tracer().trace(net)
+        graph = Follower(net).follow()
+        with torch.inference_mode():
+            same = torch.allclose(_rebuild(graph, net, additions=True)(x), net(x), rtol=1e-3, atol=1e-4)
+        return graph if same else None
     except Exception:  # whatever a foreign forward pass does with a stand-in for its input  # noqa: BLE001
         return None
 
 
-def functional_relus(graph: fx.Graph | None) -> int:
-    """How many ReLUs are functions or methods, not modules."""
-    return sum(_is_relu(node) for node in graph.nodes) if graph else 0
+def relu_steps(outputs: Tensor) -> int:
+    """How many ReLUs a forward pass went through, modules or not."""
+    seen, steps = set(), [outputs.grad_fn]
+    while steps:
+        step = steps.pop()
+        if step is not None and step not in seen:
+            seen.add(step)
+            steps += [before for before, _ in step.next_functions]
+    return sum(step.name().startswith("ReluBackward") for step in seen)
+
+
+def bent(graph: fx.Graph | None) -> set[str]:
+    """The functions and methods, ReLUs aside, through which a difference does not pass in proportion."""
+    found = set()
+    for node in graph.nodes if graph else ():
+        if node.op in ("call_function", "call_method") and not _is_relu(node):
+            name = str(getattr(node.target, "__name__", node.target))
+            moving = [argument for argument in node.all_input_nodes if argument.op != "get_attr"]
+            constant = node.args[1:] and node.args[1] not in moving if "div" in name else len(moving) < 2
+            if not (name in STRAIGHT or (name in SCALING and constant)):
+                found.add(name)
+    return found
 
 
 def unruled(graph: fx.Graph | None, net: nn.Module, ruled: set[type]) -> tuple[str, ...]:
@@ -86,10 +161,17 @@ def _rebuild(graph: fx.Graph, net: nn.Module, additions: bool) -> fx.GraphModule
         copies[name] = part
         return mine.call_module(name, arguments)
 
+    def own(node: fx.Node) -> tuple[fx.Node]:
+        """A ReLU's input; for LRP, where others read it too, a copy that hands relevance back by a rule of its own."""
+        (before,) = node.all_input_nodes
+        if not additions or len(before.users) == 1:
+            return (new[before],)
+        return (module(Copy(), node, (new[before],)),)
+
     for node in graph.nodes:
         arguments = fx.node.map_arg(node.args, new.__getitem__)
         if _is_relu(node):
-            new[node] = module(nn.ReLU(), node, arguments[:1])
+            new[node] = module(nn.ReLU(), node, own(node))
         elif additions and _is_addition(node) and all(isinstance(argument, fx.Node) for argument in node.args[:2]):
             new[node] = module(Addition_Module(), node, arguments[:2])
         elif node.op == "call_module":
@@ -102,12 +184,21 @@ def _rebuild(graph: fx.Graph, net: nn.Module, additions: bool) -> fx.GraphModule
                     else arguments[0]
                 )
             else:
-                new[node] = module(copy.copy(part) if uses[node.target] > 1 else part, node, arguments)
+                if additions and isinstance(part, nn.ReLU):
+                    arguments = own(node)
+                new[node] = module(_twin(part) if uses[node.target] > 1 else part, node, arguments)
                 new[node].kwargs = fx.node.map_arg(node.kwargs, new.__getitem__)
         else:
             new[node] = mine.node_copy(node, new.__getitem__)
     reads = {node.target: _at(net, node.target) for node in graph.nodes if node.op == "get_attr"}
     return fx.GraphModule(copies | reads, mine)
+
+
+def _twin(part: nn.Module) -> nn.Module:
+    """The same leaf again, over the same weights, with room for hooks of its own."""
+    twin = copy.copy(part)
+    vars(twin).update({name: value.copy() for name, value in vars(part).items() if isinstance(value, dict)})
+    return twin
 
 
 def _at(net: nn.Module, path: str) -> Any:
@@ -124,8 +215,9 @@ def _is_relu(node: fx.Node) -> bool:
 
 
 def _is_addition(node: fx.Node) -> bool:
-    return (node.op == "call_function" and node.target in ADDITIONS) or (
-        node.op == "call_method" and node.target in ("add", "add_")
+    return not node.kwargs and (  # a factor, or a place for the result
+        (node.op == "call_function" and node.target in ADDITIONS)
+        or (node.op == "call_method" and node.target in ("add", "add_"))
     )
 
 
@@ -136,6 +228,31 @@ def _moves(node: fx.Node) -> bool:
 
 def _quiet(part: nn.Module) -> bool:
     return isinstance(part, QUIET)
+
+
+def hook_backward(part: nn.Module, hook: Callable[[nn.Module, Tensor, Tensor], Tensor]) -> list[RemovableHandle]:
+    """Let `hook(part, grad_input, grad_output)` say what a layer of one input and one output sends back.
+
+    Captum 0.9.0 hooks the tensors before and after a layer themselves. It then takes what came back from other readers
+    of its input for the layer's own, and does not see what the next layer's hook made of its output's gradient.
+    PyTorch's own hooks of this kind leave a flag on the layer.
+    """
+    calls: list[list[Tensor]] = []
+
+    def before(part: nn.Module, inputs: tuple[Tensor]) -> tuple[Tensor]:
+        mine, came = inputs[0].clone(), []
+        calls.append(came)
+        if mine.requires_grad:
+            mine.register_hook(lambda back: hook(part, back, came.pop()))
+        return (mine,)
+
+    def after(part: nn.Module, inputs: tuple[Tensor], output: Tensor) -> Tensor:
+        mine, came = output.clone(), calls.pop()
+        if mine.requires_grad:
+            mine.register_hook(came.append)
+        return mine
+
+    return [part.register_forward_pre_hook(before), part.register_forward_hook(after)]
 
 
 def private_weights(net: nn.Module) -> nn.Module:

@@ -37,6 +37,7 @@ class Traits:
     grid: tuple[int, int, int] | None  # of their tokens: prefix, height, width
     graph: "fx.Graph | None"  # of the network's calls, where they could be followed
     tangled: bool  # ReLUs that are functions, or used more than once
+    hidden: bool  # ReLUs that are functions, in a net whose calls could not be followed
 
 
 _known: weakref.WeakKeyDictionary[Model, Traits] = weakref.WeakKeyDictionary()
@@ -61,12 +62,15 @@ def _measure(model: Model) -> Traits:
         calls = _calls(net, x)
         found = layers.find(net, x)
         attention = weights(net, x)
-        followed = graph.follow(net)
+        followed = graph.follow(net, x)
+        with torch.enable_grad():
+            relus = graph.relu_steps(net(x.clone().requires_grad_()))
     kinds = {type(part) for part in calls}
-    relus = sum(isinstance(part, nn.ReLU) for part in calls) + graph.functional_relus(followed)
+    functions = relus > sum(count for part, count in calls.items() if isinstance(part, nn.ReLU))
     twice = [part for part, count in calls.items() if count > 1 and not isinstance(part, REPEATABLE)]
-    tangled = bool(graph.functional_relus(followed)) or bool(twice)
+    tangled = functions or bool(twice)
     unruly = {kind.__name__ for kind in kinds if kind not in SUPPORTED_NON_LINEAR and not issubclass(kind, LINEAR)}
+    unruly |= graph.bent(followed)
     if tangled and followed is None:
         unruly.add(f"a {type(twice[0]).__name__} that is used twice" if twice else "a ReLU that is a function")
     tokens = attention[0].shape[-1] if attention else 0
@@ -79,6 +83,7 @@ def _measure(model: Model) -> Traits:
         grid=layers.grid(tokens, model.card.shape[1:]) if attention else None,
         graph=followed,
         tangled=tangled,
+        hidden=functions and followed is None,
     )
 
 

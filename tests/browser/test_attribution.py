@@ -46,7 +46,7 @@ def test_the_arena_is_there_without_a_click_and_on_a_phone(saliency, open_page):
 
 
 def test_a_method_is_added_and_its_link_gives_the_same_map_in_a_new_browser(saliency, open_page):
-    page = settled(open_page(f"{saliency}?example=3&target=true"))
+    page = settled(open_page(f"{saliency}?example=3&target=true&lime_samples=40"))
     page.get_by_role("button", name="LIME", exact=True).click()
     expect(page.locator('canvas[aria-label^="LIME"]').first).to_be_visible(timeout=60_000)
     settled(page)

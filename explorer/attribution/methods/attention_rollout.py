@@ -7,7 +7,7 @@ from torch import Tensor
 
 from explorer.attribution.base import Case, register
 from explorer.attribution.rollout import weights
-from explorer.attribution.traits import Traits, traits
+from explorer.attribution.traits import Traits
 from explorer.params import Choice, Slider
 
 
@@ -31,8 +31,7 @@ def attention_rollout(
     Half of each layer's flow is the residual connection.
     Source: Abnar and Zuidema 2020, "Quantifying attention flow in transformers", section 3.
     """
-    case.score(case.x)
-    layers = weights(case.score.net, case.x)  # each (1, heads, T, T)
+    layers = weights(case.score, case.x)  # each (1, heads, T, T)
     flow = torch.eye(layers[0].shape[-1], device=case.x.device)
     for layer in layers:
         joined = {"mean": layer.mean(1), "max": layer.amax(1), "min": layer.amin(1)}[heads][0]  # (T, T)
@@ -40,5 +39,5 @@ def attention_rollout(
             joined = joined.where(joined >= joined.flatten().quantile(discard), joined.new_zeros(()))
         mixed = joined + torch.eye(len(joined), device=joined.device)
         flow = mixed / mixed.sum(-1, keepdim=True) @ flow
-    prefix, height, width = traits(case.model).grid
+    prefix, height, width = case.grid
     return flow[0, prefix:].reshape(1, 1, height, width)

@@ -4,7 +4,11 @@ from captum import attr
 from torch import Tensor
 
 from explorer.attribution.base import Case, register
-from explorer.attribution.methods.guided_backprop import unfit
+from explorer.attribution.methods.guided_backprop import OwnGradients, unfit
+
+
+class Deconvolution(OwnGradients, attr.Deconvolution):
+    """Captum's."""
 
 
 @register("deconvolution", "Deconvolution", unfit=unfit)
@@ -13,4 +17,4 @@ def deconvolution(case: Case) -> Tensor:
 
     Source: Zeiler and Fergus 2014, "Visualizing and understanding convolutional networks", section 2.1.
     """
-    return attr.Deconvolution(case.unrolled()).attribute(case.x)
+    return Deconvolution(case.unrolled()).attribute(case.x)

@@ -22,7 +22,10 @@ def price(shape: tuple[int, ...], pieces: int, **settings: Any) -> int:
 def feature_ablation(
     case: Case, pieces: Annotated[int, SEGMENTS] = 40, baseline: Annotated[str, BASELINE] = "mean colour"
 ) -> Tensor:
-    """How much the score falls when one piece of the picture is taken out, piece by piece."""
+    """How much the score falls when one piece of the picture is taken out, piece by piece.
+
+    Source: Robnik-Šikonja and Kononenko 2008, "Explaining classifications for individual instances", section 3.
+    """
     mask = torch.from_numpy(segments(case.picture, pieces))[None, None].to(case.x.device)  # (1, 1, H, W)
     effect = attr.FeatureAblation(case.score).attribute(
         case.x, case.baseline(baseline), feature_mask=mask, perturbations_per_eval=case.batch

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from explorer.attribution.base import Case, register
 from explorer.attribution.baselines import BASELINE, segments
-from explorer.attribution.methods.feature_ablation import SEGMENTS, spread
+from explorer.attribution.methods.feature_ablation import SEGMENTS, feature_ablation, spread
 from explorer.attribution.methods.lime import price
 from explorer.params import Slider
 
@@ -47,6 +47,8 @@ def kernel_shap(
     Source: Lundberg and Lee 2017, "A unified approach to interpreting model predictions", section 4.1.
     """
     mask = torch.from_numpy(segments(case.picture, pieces))[None, None].to(case.x.device)  # (1, 1, H, W)
+    if not mask.any():  # the share of a single piece is all there is
+        return feature_ablation(case, pieces, baseline)
     effect = SeededKernelShap(case).attribute(
         case.x, case.baseline(baseline), feature_mask=mask, n_samples=samples, perturbations_per_eval=case.batch
     )

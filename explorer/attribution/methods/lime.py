@@ -35,9 +35,7 @@ def lime(
 
     def halves(original: Tensor, num_interp_features: int, **about: Any) -> Iterator[Tensor]:
         odds = torch.full((1, num_interp_features), 0.5)
-        first = True
-        while first or not case.out_of_time:
-            first = False
+        while not case.out_of_time:
             yield torch.bernoulli(odds, generator=case.generator).long().to(original.device)
 
     effect = attr.Lime(case.score, SkLearnLasso(alpha=penalty), perturb_func=halves).attribute(

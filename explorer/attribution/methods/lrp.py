@@ -3,7 +3,7 @@
 from typing import Annotated, Any
 
 from captum import attr
-from captum.attr._utils.lrp_rules import Alpha1_Beta0_Rule, EpsilonRule, GammaRule
+from captum.attr._utils.lrp_rules import Alpha1_Beta0_Rule, EpsilonRule
 from torch import Tensor, nn
 
 from explorer.attribution.base import Case, register
@@ -11,7 +11,7 @@ from explorer.attribution.graph import private_weights
 from explorer.attribution.traits import Traits
 from explorer.params import Choice
 
-RULES = {"epsilon": EpsilonRule, "gamma": GammaRule, "alpha1 beta0": Alpha1_Beta0_Rule}
+RULES = {"epsilon": EpsilonRule, "alpha1 beta0": Alpha1_Beta0_Rule}
 
 
 def price(shape: tuple[int, ...], **settings: Any) -> int:
@@ -27,13 +27,16 @@ def unfit(traits: Traits) -> str | None:
 @register("lrp", "Layer-wise relevance", price, unfit)
 def lrp(
     case: Case,
-    rule: Annotated[str, Choice(tuple(RULES), help="How convolutions share relevance among their inputs.")] = "epsilon",
+    rule: Annotated[
+        str, Choice(tuple(RULES), help="How convolutions share relevance among their inputs.")
+    ] = "epsilon",
 ) -> Tensor:
     """The score handed back layer by layer, each unit sharing its part among those that fed it.
 
-    Additions of residual networks become layers with a rule of their own first.
+    On ReLUs epsilon is input × gradient; alpha 1, beta 0 follows only what speaks for the score, and is less stable
+    where batches are normalised. Additions of residual networks become layers with a rule of their own first.
     Source: Bach et al. 2015, "On pixel-wise explanations for non-linear classifier decisions by layer-wise relevance
-    propagation"; the gamma rule: Montavon et al. 2019, "Layer-wise relevance propagation: an overview", section 10.2.
+    propagation", equations 58 (epsilon) and 60 (alpha and beta).
     """
     net = private_weights(case.unrolled(additions=True))  # Captum writes into the weights, if only what they were
     for part in net.modules():
