@@ -209,3 +209,12 @@ def test_over_training_replays_a_run():
     app.select_slider(key="checkpoint").set_value(0).run()
     assert "At step 0 it says" in texts(app)
     assert not app.exception
+
+
+def test_methods_are_added_and_taken_away_by_a_click():
+    app = saliency(methods="saliency,sobel")
+    assert [list(frame.value["method"]) for frame in app.dataframe] == [["Saliency", "Sobel edges"]]
+    pills = next(one for one in app.get("button_group") if one.key == "methods-chosen")
+    pills.set_value(["saliency", "hirescam"]).run()
+    assert list(app.dataframe[0].value["method"]) == ["Saliency", "HiResCAM"]
+    assert not app.exception

@@ -21,9 +21,11 @@ def methods(model: Model, aside: DeltaGenerator, key: str = "methods") -> dict[s
     """
     offered = fitting(model)
     usual = [name for name in DEFAULT if name in offered]
+    state, before = f"{key}-chosen", st.session_state.get(key)
     asked = _asked(key, usual)
-    state = f"{key}-chosen"
-    st.session_state[state] = [name for name in asked if name in offered]
+    if state not in st.session_state or st.session_state[key] != before:  # first drawn here, or the link says another
+        st.session_state[state] = asked
+    st.session_state[state] = [name for name in st.session_state[state] if name in offered]
     chosen = st.pills(
         "Methods",
         offered,
