@@ -62,7 +62,7 @@ def report(
         f'<div class="maps">{picture}{"".join(map(_figure, maps))}</div>',
         "<h2>Can they be believed?</h2>",
         _table(rows),
-        f"<dl>{''.join(_meaning(kind) for kind in MEASURES if any(kind.name in row for row in rows))}</dl>",
+        f"<dl>{''.join(_meaning(kind) for kind in MEASURES if any(_known(row.get(kind.name)) for row in rows))}</dl>",
         "<h2>The methods</h2>",
         f"<dl>{''.join(map(_method, maps))}</dl>",
         f"<h2>Again</h2><p>{address}</p>",
@@ -119,7 +119,7 @@ def _method(found: Attribution) -> str:
     document = " ".join((entry.make.__doc__ or "").split())
     source = document[document.find("Source:") :] if "Source:" in document else ""
     values = ", ".join(f"{name} {value}" for name, value in found.settings.items()) or "no settings"
-    told = f"{entry.summary} {source} With {values}; seed {found.seed}; {found.evaluations:,} passes."
+    told = f"{entry.summary} {source} With {values}; seed {found.seed}; passes: {found.evaluations:,}."
     return f"<dt>{_safe(entry.facts['title'])}</dt><dd>{_safe(told)}</dd>"
 
 

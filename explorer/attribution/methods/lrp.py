@@ -27,9 +27,7 @@ def unfit(traits: Traits) -> str | None:
 @register("lrp", "Layer-wise relevance", price, unfit)
 def lrp(
     case: Case,
-    rule: Annotated[
-        str, Choice(tuple(RULES), help="How convolutions share relevance among their inputs.")
-    ] = "epsilon",
+    rule: Annotated[str, Choice(tuple(RULES), help="How convolutions share relevance among their inputs.")] = "epsilon",
 ) -> Tensor:
     """The score handed back layer by layer, each unit sharing its part among those that fed it.
 
