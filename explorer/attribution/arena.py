@@ -1,9 +1,11 @@
 """The arena: one question put to any number of methods, and every answer measured; what was computed once is kept."""
 
+import functools
 import statistics
 import time
 import weakref
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,7 +13,7 @@ import numpy as np
 import torch
 
 from explorer import zoo
-from explorer.attribution.base import METHODS, Attribution
+from explorer.attribution.base import METHODS, Attribution, Case
 from explorer.attribution.explain import SECONDS, explain, open_case, price, unfit
 from explorer.attribution.measures import Measured, measure
 from explorer.data.store import Store
@@ -85,12 +87,14 @@ def ask(question: Question, methods: Mapping[str, Settings], seconds: float = SE
 
     methods: each with its settings, where they differ from the defaults. seconds: for each method.
     """
-    return tuple(_ask(question, method, values, seconds) for method, values in methods.items())
+    with ExitStack() as stack:
+        case = functools.cache(lambda: stack.enter_context(_open(question)))  # once for all
+        return tuple(_ask(question, method, values, seconds, case) for method, values in methods.items())
 
 
 def marks(question: Question, method: str, values: Settings = (), repeats: int = 0) -> Measured | None:
     """The measures of one method's answer; None where it has none."""
-    answer = _ask(question, method, values, SECONDS)
+    (answer,) = ask(question, {method: values})
     if answer.found is None:
         return None
 
@@ -101,21 +105,14 @@ def marks(question: Question, method: str, values: Settings = (), repeats: int =
     return _answers.get(("marks", question, method, values, repeats), make).measured
 
 
-def _ask(question: Question, method: str, values: Settings, seconds: float) -> Answer:
-    refusals: list[Answer] = []
-
+def _ask(question: Question, method: str, values: Settings, seconds: float, case: Callable[[], Case]) -> Answer:
     def make() -> Answer:
-        try:
-            with _open(question) as case:
-                return Answer(method, explain(case, method, seconds, **dict(values)))
-        except ExplorerError as error:
-            refusals.append(Answer(method, None, error))
-            raise
+        return Answer(method, explain(case(), method, seconds, **dict(values)))
 
     try:
         return _answers.get(("answer", question, method, values), make)
     except ExplorerError as error:  # not kept: there may be time or memory the next time
-        return refusals[-1] if refusals else Answer(method, None, error)
+        return Answer(method, None, error)
 
 
 def _open(question: Question) -> Any:

@@ -68,6 +68,7 @@ class Case:
     score: Score  # (N, C, H, W) → (N,), a private module tree: hook it, differentiate it
     x: Tensor  # (1, C, H, W) as the network takes it
     picture: np.ndarray  # (H, W, C) uint8, what the network sees
+    value: float  # of the score for this picture
     layer: MapLayer | None  # whose maps the CAMs read
     maps: nn.Module | None  # gives that layer's output as maps (N, K, h, w), in the course of a forward pass
     batch: int  # examples that may pass at once

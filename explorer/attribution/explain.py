@@ -61,7 +61,9 @@ def open_case(
     if len(x) != 1:
         raise ExplorerError("The picture", f"there are {len(x)} of them", "Give one")
     chosen = map_layer(model, layer)
-    target = int(model.predict(image).argmax()) if target is None else target
+    with model.borrow() as net, torch.inference_mode():
+        logits = net(x)[0].float()  # (classes,)
+    target = int(logits.argmax()) if target is None else target
     for name in (target, versus):
         if name is not None and not 0 <= name < len(model.labels):
             raise ExplorerError(
@@ -75,7 +77,8 @@ def open_case(
         score = Score(net, target, versus).eval()
         batch = max(1, NUMBERS // x[0].numel())
         generator = torch.Generator().manual_seed(seed)
-        case = Case(model, score, x.clone(), seen(model, x), chosen, None, batch, generator)
+        value = float(logits[target] - (0 if versus is None else logits[versus]))
+        case = Case(model, score, x.clone(), seen(model, x), value, chosen, None, batch, generator)
         if chosen is None:
             yield case
         else:
@@ -118,8 +121,6 @@ def explain(case: Case, method: str, seconds: float = SECONDS, **settings: Any) 
         meter.deadline = float("inf")
     if not np.isfinite(scores).all():
         raise ExplorerError(entry.facts["title"], "its numbers overflow here", "Choose another method or another layer")
-    with torch.inference_mode():
-        score = float(case.score(case.x))
     return Attribution(
         ref=case.model.card.ref,
         method=method,
@@ -130,7 +131,7 @@ def explain(case: Case, method: str, seconds: float = SECONDS, **settings: Any) 
         seed=seed,
         scores=scores,
         picture=case.picture.copy(),
-        score=score,
+        score=case.value,
         seconds=took,
         evaluations=evaluations,
         complete=complete,

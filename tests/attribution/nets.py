@@ -146,7 +146,7 @@ class Functional(nn.Module):
         x = self.relu(self.conv2(x))
         x = self.pool(self.relu(self.conv2(x)))
         x = self.pool(self.relu(self.conv2(x))).relu()
-        return self.head(x.view(x.size(0), -1))
+        return self.head(x.contiguous().view(x.size(0), -1))
 
 
 class Branching(nn.Module):
@@ -164,10 +164,24 @@ class Branching(nn.Module):
         return self.head(y.mean((2, 3)))
 
 
+class Added(nn.Module):
+    """A residual addition of what two convolutions give, every ReLU a module of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv0, self.conv1, self.conv2 = (nn.Conv2d(inputs, 6, 3, padding=1, bias=False) for inputs in (3, 6, 6))
+        self.relu1, self.relu2, self.head = nn.ReLU(), nn.ReLU(), nn.Linear(6 * 64, 3, bias=False)
+
+    def forward(self, x):
+        x = self.conv0(x)
+        x = self.relu2(x + self.conv2(self.relu1(self.conv1(x))))
+        return self.head(torch.flatten(x, 1))
+
+
 def overlapping(padding: int = 1, ceil: bool = True) -> nn.Module:
-    """Maximum pooling whose windows overlap and reach over the edge, after ReLUs."""
+    """Maximum pooling of 3×18×18 whose windows overlap and reach over the edge."""
     return nn.Sequential(
-        nn.Conv2d(3, 6, 3, padding=1), nn.ReLU(), nn.MaxPool2d(3, 2, padding, ceil_mode=ceil),
+        nn.Conv2d(3, 6, 3, padding=1), nn.Tanh(), nn.MaxPool2d(3, 2, padding, ceil_mode=ceil),
         nn.Conv2d(6, 6, 3, padding=1), nn.ReLU(), nn.MaxPool2d(3, 2, padding, ceil_mode=ceil),
-        nn.Flatten(), nn.LazyLinear(3),
+        nn.Flatten(), nn.Linear(216 if ceil else 54, 3),
     )  # fmt: skip
