@@ -21,6 +21,7 @@ CHEAP = {
     "stride": 1.0,
     "steps": 8,
     "relu": False,
+    "penalty": 1e-4,  # logits of untrained networks hardly change
 }  # settings that are enough to see how a method works
 
 
