@@ -7,9 +7,11 @@ contract tests walk over them.
 """
 
 import dataclasses
+import functools
 import inspect
 import math
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 from explorer.errors import ExplorerError
@@ -101,7 +103,8 @@ class Param:
     control: Control
 
 
-def params(target: Callable[..., Any]) -> dict[str, Param]:
+@functools.cache
+def params(target: Callable[..., Any]) -> Mapping[str, Param]:
     """The settings of a function or dataclass: its arguments annotated with a `Control`."""
     hints = get_type_hints(target, include_extras=True)
     found = {}
@@ -112,7 +115,7 @@ def params(target: Callable[..., Any]) -> dict[str, Param]:
         kind, *notes = get_args(hint)
         for control in (note for note in notes if isinstance(note, Control)):
             found[name] = Param(name, kind, argument.default, control)
-    return found
+    return MappingProxyType(found)
 
 
 def check(target: Callable[..., Any], values: Mapping[str, Any], asked: str) -> dict[str, Any]:

@@ -86,7 +86,7 @@ def test_the_automatic_layer_of_torchvisions_architectures(name, side, layer, ch
 
 
 @pytest.mark.parametrize(("kind", "layer", "size"), [
-    ("resnet", "net.resnet.encoder", "4×4"),
+    ("resnet", "net.resnet.encoder.stages.1", "4×4"),
     ("vit", "net.vit.layers.1.layernorm_before", "4×4"),
 ])  # fmt: skip
 def test_networks_of_transformers(kind, layer, size, tmp_path):
