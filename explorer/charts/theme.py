@@ -45,6 +45,7 @@ def explorer() -> alt.theme.ThemeConfig:
             "point": {"size": 60, "filled": True},
             "bar": {"cornerRadiusEnd": 3},
             "axis": {"labelFontSize": 13, "titleFontSize": 13, "titlePadding": 8, "labelOverlap": True},
+            "axisBand": {"labelFlush": False},  # each label in the middle of its band, the first and last too
             "legend": {"labelFontSize": 13, "titleFontSize": 13, "symbolSize": 120, "orient": "top", "title": None},
             "header": {"labelFontSize": 14, "titleFontSize": 14},
             "text": {"fontSize": 13},

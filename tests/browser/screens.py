@@ -17,8 +17,8 @@ SCREENS = ASSETS / "screens"
 SHOTS = {  # file: (address, height of the window, the text that says it is drawn)
     "home": ("", 900, "Train a small network"),
     "training": ("training", 1500, "Test split:"),
-    "attribution": ("attribution", 1500, "Hover a heading"),
-    "shortcut": ("attribution?view=A+planted+shortcut&tag=lie", 1250, "Hover a heading"),
+    "attribution": ("attribution", 2200, "Hover a heading"),
+    "shortcut": ("attribution?view=A+planted+shortcut&tag=lie", 1700, "Hover a heading"),
     "models": ("models?model=zoo:shapes-resnet", 1300, "Parameters"),
 }
 WIDTH, SCALE = 1280, 1.25

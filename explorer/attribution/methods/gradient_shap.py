@@ -32,11 +32,12 @@ def gradient_shap(
     """
     baselines = torch.cat([case.baseline(name) for name in NAMES])  # (4, C, H, W)
     deviation = noise * float(case.x.amax() - case.x.amin())
+    starts = torch.randint(len(NAMES), (samples,), generator=case.generator)  # all now: batches may differ in size
+    shares = torch.rand(samples, 1, 1, 1, generator=case.generator)
     total, done = torch.zeros_like(case.x), 0
     while done < samples and not (done and case.out_of_time):
         count = min(case.batch, samples - done)
-        which = torch.randint(len(NAMES), (count,), generator=case.generator)
-        share = torch.rand(count, 1, 1, 1, generator=case.generator).to(case.x)
+        which, share = starts[done : done + count], shares[done : done + count].to(case.x)
         spread = torch.full((count, *case.x.shape[1:]), deviation)
         noisy = case.x + torch.normal(0.0, spread, generator=case.generator).to(case.x)
         start = baselines[which.to(baselines.device)]
