@@ -234,6 +234,24 @@ def test_following_the_calls_of_a_network_leaves_no_trace_on_it():
         np.testing.assert_array_equal(maps[0], maps[1])
 
 
+class Several(nn.Module):
+    """Takes a picture or a list of them, and so takes what stands in for a picture for a list."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.relu, self.head = nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Linear(4, 3)
+
+    def forward(self, x):
+        x = self.relu(self.conv(x)) + (0 if isinstance(x, torch.Tensor) else 1)
+        return self.head(x.mean((2, 3)))
+
+
+def test_calls_that_were_followed_wrongly_are_not_believed():
+    model = wrap(seeded(Several), (3, 8, 8))
+    assert traits(model).graph is None
+    assert "depends on its input" in unfit(model, "lrp")
+
+
 def test_a_grey_picture_of_another_size_is_fitted_first():
     found = attribute("zoo:shapes-resnet", picture(100, 60, 1), "grad_cam")
     assert found.scores.shape == (64, 64)
