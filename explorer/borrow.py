@@ -66,7 +66,7 @@ class _Tree:
     def untouched(self) -> bool:
         """Whether all modules, hooks, modes and flags are what they were, over the same weights."""
         return (
-            all(_same(_attributes(part), new) for part, new in self._new)
+            all(_as_new(part, new) for part, new in self._new)
             and all(_unused(mine) and mine.data_ptr() == shared.data_ptr() for mine, shared in self._parameters)
             and all(_unused(mine) and mine.shape == shared.shape for mine, shared in self._buffers)
         )
@@ -83,12 +83,20 @@ def _attributes(module: nn.Module) -> dict[str, Any]:
     return {name: dict(value) if isinstance(value, dict) else value for name, value in vars(module).items()}
 
 
-def _same(now: dict[Any, Any], new: dict[Any, Any]) -> bool:
-    """Whether two dicts hold the very same objects, those of inner dicts included."""
-    return now.keys() == new.keys() and all(
-        _same(now[name], value) if isinstance(value, dict) and isinstance(now[name], dict) else now[name] is value
-        for name, value in new.items()
-    )
+def _as_new(module: nn.Module, new: dict[str, Any]) -> bool:
+    """Whether a module holds the very objects of `_attributes`."""
+    now = vars(module)
+    if now.keys() != new.keys():
+        return False
+    for name, value in new.items():
+        mine = now[name]
+        if mine is value:
+            continue
+        if not isinstance(value, dict) or not isinstance(mine, dict) or mine.keys() != value.keys():
+            return False
+        if any(mine[key] is not held for key, held in value.items()):
+            return False
+    return True
 
 
 def _unused(tensor: Tensor) -> bool:

@@ -13,7 +13,7 @@ from explorer.ui.attribution.question import question
 from explorer.ui.attribution.sanity import sanity
 from explorer.ui.attribution.shortcut import shortcut
 from explorer.ui.page import guard, inside_app
-from explorer.ui.pickers import model_picker
+from explorer.ui.pickers import classifies_pictures, model_picker
 
 VIEWS = {
     "Arena": arena,
@@ -43,7 +43,7 @@ with guard():
     else:
         left, right = st.columns([1, 3], gap="large")
         with left:
-            model = zoo.load(model_picker())
+            model = zoo.load(model_picker(classifies_pictures))
             asked = question(model)
         with right:
             chosen = methods(model, left)

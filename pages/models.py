@@ -1,14 +1,17 @@
-"""Open a model: its card, its layers, and its answer to a picture."""
+"""Open a model: its card, its layers, and its answer to a picture or a text."""
 
 import streamlit as st
 
 from explorer import zoo
 from explorer.charts import models as charts
+from explorer.ui.attention.predicted import predicted
+from explorer.ui.attention.question import question
 from explorer.ui.draw import draw
 from explorer.ui.examples import example
 from explorer.ui.models import card_of, layers_of
 from explorer.ui.page import inside_app
 from explorer.ui.pickers import model_picker
+from explorer.zoo.card import TEXT_TASKS
 
 inside_app()
 st.title("Open a network", anchor=False)
@@ -18,9 +21,15 @@ with st.spinner(f"Opening {ref}", show_time=True):
 card_of(model)
 
 left, right = st.columns([1, 1.4], gap="large")
-with left:
-    x, true = example(model)
-with right:
-    st.markdown("**Its answer**")
-    draw(charts.answer(model.predict(x)[0], model.labels, true), "answer", "The most probable classes")
+if model.card.task in TEXT_TASKS:
+    with left:
+        asked = question(model)
+    with right:
+        predicted(model, asked)
+else:
+    with left:
+        x, true = example(model)
+    with right:
+        st.markdown("**Its answer**")
+        draw(charts.answer(model.predict(x)[0], model.labels, true), "answer", "The most probable classes")
 layers_of(model)

@@ -85,7 +85,7 @@ def test_every_data_set_offers_only_networks_that_can_take_it(dataset):
     app = open_app("pages/training.py")
     app.selectbox(key="data").set_value(dataset).run()
     assert not app.exception
-    assert app.selectbox(key="network").options == models.fitting(data.about(dataset).shape)
+    assert app.selectbox(key="network").options == models.fitting(data.about(dataset).shape, data.about(dataset).task)
 
 
 def test_what_does_not_fit_is_said_before_anything_starts():

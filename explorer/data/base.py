@@ -1,5 +1,6 @@
 """What a data set is, and how one is opened by name."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -19,6 +20,17 @@ _store = Store(lambda: settings().limits.cache)
 
 
 @dataclass(frozen=True, eq=False)
+class Roles:
+    """What is known of the words of one text."""
+
+    parts: tuple[str, ...]  # the part of speech of each word
+    links: Mapping[str, tuple[tuple[int, tuple[int, ...]], ...]]  # role → (word, the words that it depends on), …
+
+    # Words are counted from 0, without special tokens. Where one text is turned into another, the word is counted in
+    # the answer and those that it depends on in the question.
+
+
+@dataclass(frozen=True, eq=False)
 class Dataset:
     """One split of a data set with everything that is known to be true about it.
 
@@ -27,14 +39,18 @@ class Dataset:
 
     name: str
     split: str  # train | validation | test
-    task: str  # image | points
-    x: np.ndarray  # image: (N, H, W, C) uint8, C is 1 or 3; points: (N, 2) float32, about -1 to 1
-    y: np.ndarray  # (N,) int64, the class
-    labels: tuple[str, ...]  # y indexes it
+    task: str  # image | points | text | text-pairs
+    x: np.ndarray  # image: (N, H, W, C) uint8, C is 1 or 3; points: (N, 2) float32, about -1 to 1; text: (N, T) int64
+    y: np.ndarray  # (N,) int64, the class; text: (N, T') int64, the tokens to predict, -100 where there is none
+    labels: tuple[str, ...]  # y indexes it: the classes, or the vocabulary
     masks: np.ndarray | None = None  # (N, H, W) bool, the pixels of the object that y names
     captions: tuple[str, ...] | None = None  # parallel to x
     tags: np.ndarray | None = None  # (N,) int64, the class that the corner tag announces
     tag_boxes: np.ndarray | None = None  # (N, 4) int64, where the tag is: top, left, bottom, right, end excluded
+    texts: tuple[str, ...] | None = None  # parallel to x
+    answers: tuple[str, ...] | None = None  # of text-pairs, parallel to x
+    roles: tuple[Roles, ...] | None = None  # parallel to x
+    tokenizer: str = ""  # of text: the JSON of a `tokenizers` tokenizer that gives x from texts
 
     def __post_init__(self) -> None:
         for array in self._arrays():
@@ -62,7 +78,9 @@ class Dataset:
     @property
     def nbytes(self) -> int:
         """Bytes of memory that the split takes, near enough."""
-        return sum(array.nbytes for array in self._arrays()) + sum(map(len, self.captions or ()))
+        return sum(array.nbytes for array in self._arrays()) + sum(
+            len(text) for texts in (self.captions, self.texts, self.answers) for text in texts or ()
+        )
 
     def _arrays(self) -> list[np.ndarray]:
         values = (getattr(self, field.name) for field in fields(self))

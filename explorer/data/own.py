@@ -15,6 +15,8 @@ from explorer.data.base import SPLITS, About, Dataset, divide
 from explorer.data.cache import DAMAGED
 from explorer.data.own_pictures import read_pictures
 from explorer.data.own_points import read_points
+from explorer.data.own_text import LENGTH, read_text, texts_of
+from explorer.data.text import everything, words_of
 from explorer.errors import ExplorerError
 from explorer.params import Choice, check
 from explorer.settings import settings
@@ -65,6 +67,19 @@ def add_points(source: Path | BinaryIO, name: str = "") -> str:
     return _keep({"x": x, "y": y, "given": given}, _title(name, "own points"), summary, "points", labels)
 
 
+def add_text(content: str, name: str = "") -> str:
+    """Take a text of some pages, which a language model then learns to continue or to restore; the name to load it by.
+
+    Raises ExplorerError for a text that is too short or too long.
+    """
+    x, tokenizer = read_text(content)
+    y, given = np.zeros(len(x), np.int64), np.zeros(len(x), np.int8)
+    summary = f"A text of {len(content):,} characters that a person brought, in {len(x):,} pieces of {LENGTH} tokens."
+    return _keep(
+        {"x": x, "y": y, "given": given}, _title(name, "own text"), summary, "text", words_of(tokenizer), tokenizer
+    )
+
+
 def about(name: str) -> About:
     """What a menu says of one of them; raises ExplorerError where there is none of that name."""
     facts = _facts(name)
@@ -76,6 +91,8 @@ def about(name: str) -> About:
 def opener(name: str) -> Callable[[str, int], Dataset]:
     """The function that loads one split of it; raises ExplorerError where there is none of that name."""
     facts = _facts(name)
+    if facts["task"] == "text":
+        return _text_opener(name, facts)
 
     def own(split: str, seed: int) -> Dataset:
         try:
@@ -85,6 +102,24 @@ def opener(name: str) -> Callable[[str, int], Dataset]:
             raise _damaged(name) from error
         chosen = _chosen(y, given, split, seed)
         return Dataset(name, split, facts["task"], x[chosen], y[chosen], tuple(facts["labels"]))
+
+    return own
+
+
+def _text_opener(name: str, facts: dict[str, Any]) -> Callable[[str, int], Dataset]:
+    def own(split: str, seed: int) -> Dataset:
+        try:
+            with np.load(_folder(name) / "data.npz", allow_pickle=False) as file:
+                x = file["x"]
+            tokenizer = (_folder(name) / "tokenizer.json").read_text(encoding="utf-8")
+        except DAMAGED as error:
+            raise _damaged(name) from error
+        empty = np.zeros(len(x), np.int8)
+        x = x[_chosen(empty, empty, split, seed)]
+        texts = texts_of(x, tokenizer)
+        return Dataset(
+            name, split, "text", x, everything(x), tuple(facts["labels"]), texts=texts, tokenizer=tokenizer
+        )  # fmt: skip
 
     return own
 
@@ -132,7 +167,9 @@ def _check_counts(y: np.ndarray, given: np.ndarray, labels: tuple[str, ...], ask
         )
 
 
-def _keep(arrays: dict[str, np.ndarray], title: str, summary: str, task: str, labels: tuple[str, ...]) -> str:
+def _keep(
+    arrays: dict[str, np.ndarray], title: str, summary: str, task: str, labels: tuple[str, ...], tokenizer: str = ""
+) -> str:
     """Write it into a folder of its own, whole or not at all; its name."""
     shape = Dataset("", "train", task, arrays["x"][:1], arrays["y"][:1], labels).shape
     facts = {"title": title, "summary": summary, "task": task, "shape": shape, "labels": labels}
@@ -144,6 +181,8 @@ def _keep(arrays: dict[str, np.ndarray], title: str, summary: str, task: str, la
         temporary = Path(tempfile.mkdtemp(dir=home, prefix=".part-"))
         np.savez(temporary / "data.npz", **arrays)
         (temporary / "about.json").write_text(json.dumps(facts), encoding="utf-8")
+        if tokenizer:
+            (temporary / "tokenizer.json").write_text(tokenizer, encoding="utf-8")
         temporary.rename(_folder(name))
     except OSError as error:
         if temporary:

@@ -52,32 +52,57 @@ def unfit(name: str, shape: tuple[int, ...], **settings: Any) -> str | None:
     return reason(shape, **settings) if reason else None
 
 
-def fitting(shape: tuple[int, ...]) -> list[str]:
-    """The architectures that take examples of this shape with their default settings."""
-    return [name for name in MODELS if unfit(name, shape) is None]
+def fitting(shape: tuple[int, ...], task: str = "") -> list[str]:
+    """The architectures that take examples of this shape with their default settings.
+
+    task: of the data set: image | points | text | text-pairs; what is left out is told by the shape.
+    """
+    task = task or ("image" if len(shape) == 3 else "points")
+    return [name for name in MODELS if task in reads(name) and unfit(name, shape) is None]
+
+
+def reads(name: str) -> tuple[str, ...]:
+    """The tasks of the data sets that an architecture can learn."""
+    return MODELS[name].facts.get("reads", ("image", "points"))
+
+
+def check_reads(name: str, dataset: str, task: str) -> None:
+    """Raise ExplorerError where an architecture can't learn a data set of this task at all."""
+    if task not in reads(name):
+        others = ", ".join(other for other in MODELS if task in reads(other))
+        raise ExplorerError(
+            f"The model {name!r}", f"it can't learn {dataset}, which is of another kind", f"Choose one of: {others}"
+        )
 
 
 def initialise(model: "nn.Module", generator: "torch.Generator") -> None:
     """Draw every weight anew from the generator, in place, in the order of `model.modules()`.
 
     Linear and convolution: uniform within ±1/√(fan in), PyTorch's own default. Normalisation: scale 1, shift 0.
-    A module of ours that owns bare parameters says how in its `init_weights(generator)`.
+    Embeddings and other matrices of language models: normal with deviation 0.02, their biases 0 (Radford et al. 2019).
+    A module of ours that owns bare parameters says how in its `draw_weights(generator)`.
     """
     import torch
     from torch import nn
 
     with torch.no_grad():
         for module in model.modules():
-            if hasattr(module, "init_weights"):
-                module.init_weights(generator)
+            if hasattr(module, "draw_weights"):
+                module.draw_weights(generator)
             elif isinstance(module, nn.Linear | nn.Conv2d):
                 bound = module.weight[0].numel() ** -0.5
                 for parameter in module.parameters(recurse=False):
                     parameter.uniform_(-bound, bound, generator=generator)
             elif isinstance(module, nn.BatchNorm2d | nn.LayerNorm):
                 module.reset_parameters()  # draws nothing
+            elif isinstance(module, nn.Embedding) or type(module).__module__.startswith("transformers."):
+                for name, parameter in module.named_parameters(recurse=False):
+                    if parameter.ndim > 1:
+                        parameter.normal_(std=0.02, generator=generator)
+                    else:
+                        parameter.fill_(0 if "bias" in name else 1)  # what is no bias is the scale of a normalisation
             elif next(module.parameters(recurse=False), None) is not None:
-                raise TypeError(f"no rule for the weights of {type(module).__name__}: give it init_weights(generator)")
+                raise TypeError(f"no rule for the weights of {type(module).__name__}: give it draw_weights(generator)")
 
 
 def needs_image(shape: tuple[int, ...], **settings: Any) -> str | None:

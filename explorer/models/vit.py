@@ -63,7 +63,7 @@ class Embedding(nn.Module):
         self.token = nn.Parameter(torch.zeros(1, 1, width))
         self.position = nn.Parameter(torch.zeros(1, 1 + (height // patch) * (side // patch), width))
 
-    def init_weights(self, generator: torch.Generator) -> None:
+    def draw_weights(self, generator: torch.Generator) -> None:
         for parameter in (self.token, self.position):
             parameter.normal_(std=0.02, generator=generator)
 

@@ -4,7 +4,8 @@ config.json                       what was asked
 card.json                         the network's card, its test metrics once they are known
 history.jsonl                     one line per step
 checkpoints/00000123.safetensors  the weights after step 123
-predictions.safetensors           per checkpoint, the class probabilities of the test split
+tokenizer.json                    of a language model, what turns text into its tokens
+predictions.safetensors           per checkpoint, the class probabilities of the test split (not of language models)
 outcome.json                      how it ended; missing while it runs, or when it was interrupted
 """
 

@@ -69,6 +69,7 @@ def check_limits(config: TrainConfig) -> None:
             f"{config.epochs} epochs", f"this server trains for {limits.epochs} at the most", "Choose fewer epochs"
         )
     about = data.about(config.dataset)
+    models.check_reads(config.model, config.dataset, about.task)
     count = models.count(config.model, about.shape, about.classes, **dict(config.model_settings))
     if count > limits.parameters:
         raise ExplorerError(

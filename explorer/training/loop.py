@@ -14,8 +14,10 @@ from torch.nn.functional import cross_entropy
 
 from explorer import data, models
 from explorer.data.base import Dataset
+from explorer.data.text import IGNORED
 from explorer.errors import ExplorerError
 from explorer.training.config import TrainConfig, check_batch
+from explorer.training.objectives import Batch, objective
 
 EVALUATION_BATCH = 256
 GPU_FLUSH = 10  # steps whose numbers are fetched from a GPU together: each fetch waits for it
@@ -28,8 +30,8 @@ class Step:
     step: int
     epoch: float  # how often each example has been seen
     seconds: float  # since the first step, validation included
-    loss: float | None = None  # mean cross-entropy of the batch, in nats
-    accuracy: float | None = None  # of the batch
+    loss: float | None = None  # mean cross-entropy of the batch, in nats; of texts per predicted token
+    accuracy: float | None = None  # of the batch; of texts the share of its predicted tokens
     lr: float | None = None
     grad_norm: float | None = None  # before clipping
     validation_loss: float | None = None  # at the end of an epoch and at checkpoints
@@ -110,6 +112,7 @@ def prepare(config: TrainConfig, device: str = "cpu") -> Learner:
         data.load(config.dataset, split, **dict(config.dataset_settings)) for split in ("train", "validation")
     )
     check_batch(config, len(train))
+    models.check_reads(config.model, config.dataset, train.task)
     mean, std = channel_statistics(train)
     model = models.build(config.model, train.shape, len(train.labels), config.seed, **dict(config.model_settings))
     model.to(where, memory_format=torch.channels_last)  # up to 1.8 times faster for a ResNet on two cores
@@ -134,6 +137,7 @@ def steps(config: TrainConfig, learner: Learner | None = None, evaluate_at: Sequ
     half, scaler = _mixed_precision(config, where)
     clip = config.clip_norm or math.inf
     order = torch.Generator().manual_seed(config.seed)
+    ask, chance = objective(config.model), torch.Generator().manual_seed(config.seed)  # chance: what is masked
     start = time.perf_counter()
     yield Step(0, 0.0, 0.0, **_validation(learner))
     pending = []  # (step, lr, seconds, [loss, gradient norm, accuracy] on the device)
@@ -141,10 +145,10 @@ def steps(config: TrainConfig, learner: Learner | None = None, evaluate_at: Sequ
     for _ in range(config.epochs):
         permutation = torch.randperm(len(learner.train), generator=order)[: learner.steps_per_epoch * config.batch_size]
         model.train()
-        for x, y in learner.train(permutation, config.batch_size):
+        for batch in learner.train(permutation, config.batch_size):
             with half():
-                logits = model(x)  # (B, classes)
-                loss = cross_entropy(logits, y, label_smoothing=config.label_smoothing)
+                logits, y = answers(model, ask(*batch, chance))
+                loss = cross_entropy(logits, y, ignore_index=IGNORED, label_smoothing=config.label_smoothing)
             learner.optimizer.zero_grad()
             scaler.scale(loss).backward()
             scaler.unscale_(learner.optimizer)
@@ -154,7 +158,7 @@ def steps(config: TrainConfig, learner: Learner | None = None, evaluate_at: Sequ
             lr = learner.schedule.get_last_lr()[0]
             learner.schedule.step()
             step += 1
-            accuracy = (logits.argmax(1) == y).float().mean()
+            accuracy = right(logits, y) / y.ne(IGNORED).sum()
             numbers = torch.stack([loss.detach().float(), norm, accuracy])
             pending.append((step, lr, time.perf_counter() - start, numbers))
             evaluate = step % learner.steps_per_epoch == 0 or step in evaluate_at
@@ -197,11 +201,17 @@ def lr_factor(config: TrainConfig, step: int, total: int) -> float:
 
 def probabilities(learner: Learner, batches: Batches) -> np.ndarray:
     """The network's class probabilities for every example of a split, (N, classes) float32."""
-    return torch.cat([logits.softmax(1) for logits, _ in _forward(learner, batches)]).cpu().numpy()
+    return (
+        torch.cat([logits.softmax(1) for logits, _ in _forward(learner.model, learner.config.model, batches)])
+        .cpu()
+        .numpy()
+    )
 
 
 def channel_statistics(dataset: Dataset) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation of each channel over a split, of pixels scaled to 0…1; points stay as they are."""
+    """Mean and deviation of each channel over a split, of pixels scaled to 0…1; points and texts stay as they are."""
+    if dataset.task.startswith("text"):
+        return (), ()
     if dataset.task != "image":
         return (0.0,) * dataset.x.shape[1], (1.0,) * dataset.x.shape[1]
     levels = np.arange(256) / 255
@@ -213,21 +223,43 @@ def channel_statistics(dataset: Dataset) -> tuple[tuple[float, ...], tuple[float
     return tuple(mean), tuple(std)
 
 
-def _forward(learner: Learner, batches: Batches) -> Iterator[tuple[Tensor, Tensor]]:
+def answers(model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
+    """A network's logits (M, classes) and what they should say (M,): one each an example, or a token."""
+    inputs, y = batch
+    return model(*inputs).flatten(0, -2), y.flatten()
+
+
+def right(logits: Tensor, y: Tensor) -> Tensor:
+    """How many answers are right; those that nobody asked for are not."""
+    return (logits.argmax(-1) == y).sum()
+
+
+def scores(model: nn.Module, name: str, batches: Batches) -> tuple[float, float]:
+    """Mean loss in nats and share of right answers over a split; the same words are masked every time.
+
+    name: of its architecture, which says what it is asked.
+    """
+    loss, correct, count = 0.0, 0, 0
+    for logits, y in _forward(model, name, batches):
+        loss += cross_entropy(logits, y, ignore_index=IGNORED, reduction="sum").item()
+        correct += int(right(logits, y))
+        count += int(y.ne(IGNORED).sum())
+    return loss / count, correct / count
+
+
+def _forward(model: nn.Module, name: str, batches: Batches) -> Iterator[tuple[Tensor, Tensor]]:
     """Logits and labels, batch by batch, in evaluation mode."""
-    learner.model.eval()
+    model.eval()
+    ask, chance = objective(name), torch.Generator().manual_seed(0)
     with torch.inference_mode():
-        for x, y in batches(torch.arange(len(batches)), EVALUATION_BATCH):
-            yield learner.model(x).float(), y
+        for batch in batches(torch.arange(len(batches)), EVALUATION_BATCH):
+            logits, y = answers(model, ask(*batch, chance))
+            yield logits.float(), y
 
 
 def _validation(learner: Learner) -> dict[str, float]:
-    loss, right = 0.0, 0
-    for logits, y in _forward(learner, learner.validation):
-        loss += cross_entropy(logits, y, reduction="sum").item()
-        right += int((logits.argmax(1) == y).sum())
-    count = len(learner.validation)
-    return {"validation_loss": loss / count, "validation_accuracy": right / count}
+    loss, accuracy = scores(learner.model, learner.config.model, learner.validation)
+    return {"validation_loss": loss, "validation_accuracy": accuracy}
 
 
 def _fetch(pending: list[tuple[int, float, float, Tensor]], steps_per_epoch: int) -> list[Step]:

@@ -50,6 +50,8 @@ def record(
     learner = prepare(config, device)
     card = make_card(config, learner)
     files.write_json(folder / "card.json", card.to_json())
+    if tokenizer := data.load(config.dataset, "train", **dict(config.dataset_settings)).tokenizer:
+        files.write(folder / "tokenizer.json", tokenizer.encode())
     marks = checkpoint_steps(learner.total)
     state, error, step, lines, flushed = "finished", "", None, [], time.perf_counter()
     top, kept_best = (-1.0, 0.0), None
@@ -101,7 +103,7 @@ def make_card(config: TrainConfig, learner: Any) -> Card:
     return Card(
         ref="",  # whoever opens the folder knows by which name
         title=f"{config.model} on {data.about(config.dataset).title}",
-        task="image-classification" if train.task == "image" else "points-classification",
+        task=_task(config, train),
         architecture=config.model,
         settings=dict(config.model_settings),
         parameters=sum(parameter.numel() for parameter in learner.model.parameters()),
@@ -116,26 +118,46 @@ def make_card(config: TrainConfig, learner: Any) -> Card:
     )
 
 
+def _task(config: TrainConfig, train: data.Dataset) -> str:
+    """What the network is for, as cards name it."""
+    from explorer.models import MODELS
+
+    classifies = "image-classification" if train.task == "image" else "points-classification"
+    return MODELS[config.model].facts.get("task", classifies)
+
+
 def _save(learner: Any, folder: Path, step: int) -> None:
     from safetensors.torch import save
 
-    state = {name: tensor.cpu().contiguous() for name, tensor in learner.model.state_dict().items()}
+    state = learner.model.state_dict()
+    state = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in state.items()}  # tied ones apart
     files.write(files.checkpoint(folder, step), save(state))
 
 
 def _test(learner: Any, config: TrainConfig, folder: Path, best: int) -> Iterator[dict[str, float]]:
     """Try the checkpoints on the test split, the best one first, and keep each one's class probabilities.
 
-    Gives the best one's figures after every checkpoint that was tried.
+    Gives the best one's figures after every checkpoint that was tried. Of texts the best one alone is tried: their
+    probabilities, one for each word of the vocabulary at each token, would fill the disk.
     """
     from safetensors.numpy import save
     from safetensors.torch import load_file
 
-    from explorer.training.loop import Batches, probabilities
+    from explorer.training.loop import Batches, probabilities, scores
 
     test = data.load(config.dataset, "test", **dict(config.dataset_settings))
     batches = Batches(test, learner.device, learner.mean, learner.std)
     tried = next(one for one in files.history(folder) if one["step"] == best)
+    if test.task.startswith("text"):
+        learner.model.load_state_dict(load_file(files.checkpoint(folder, best)))
+        loss, accuracy = scores(learner.model, config.model, batches)
+        yield {
+            "test accuracy": accuracy,
+            "test loss": loss,
+            "validation accuracy": tried["validation_accuracy"],
+            "validation loss": tried["validation_loss"],
+        }
+        return
     predictions, metrics = {}, {}
     for step in sorted(files.checkpoints(folder), key=lambda step: step != best):
         learner.model.load_state_dict(load_file(files.checkpoint(folder, step)))

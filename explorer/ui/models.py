@@ -4,6 +4,7 @@ import pandas as pd
 import streamlit as st
 
 from explorer.ui.page import plain
+from explorer.zoo.card import TEXT_TASKS
 from explorer.zoo.model import Model
 from explorer.zoo.outline import Layer, outline
 
@@ -16,8 +17,11 @@ def card_of(model: Model) -> None:
             if name.endswith("accuracy"):
                 st.metric(name.capitalize(), f"{value:.1%}")
         st.metric("Parameters", f"{card.parameters:,}")
-        st.metric("Input", " × ".join(map(str, card.shape)))
-        st.metric("Classes", len(card.labels))
+        if card.task in TEXT_TASKS:
+            st.metric("Tokens at most", card.shape[0])
+        else:
+            st.metric("Input", " × ".join(map(str, card.shape)))
+            st.metric("Classes", len(card.labels))
         st.metric("Memory", f"{model.bytes / 2**20:.1f} MB")
     words = [f"**{plain(card.title)}**", plain(card.architecture)]
     words += [f"trained on {plain(card.dataset)}"] if card.dataset else []

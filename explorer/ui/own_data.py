@@ -1,4 +1,4 @@
-"""A person's own data: a zip of class folders or a CSV of points, uploaded, or a folder of this computer."""
+"""A person's own data: a zip of class folders, a CSV of points or a text, uploaded or pasted, or on this computer."""
 
 import os
 from io import BytesIO
@@ -7,6 +7,7 @@ from pathlib import Path
 import streamlit as st
 
 from explorer import data
+from explorer.data.own_text import LONGEST
 from explorer.errors import ExplorerError
 from explorer.settings import MB, settings
 from explorer.ui.controls import controls
@@ -34,18 +35,19 @@ def add() -> None:
     limits = settings().limits
     with st.expander("Your own data", icon=":material/upload:"), st.form("own", border=False):
         st.caption(
-            "A **zip of class folders** (`cats/1.jpg`, `dogs/1.jpg`, …), or a **CSV** with two columns of numbers "
-            "and one of labels."
+            "A **zip of class folders** (`cats/1.jpg`, `dogs/1.jpg`, …), a **CSV** with two columns of numbers "
+            "and one of labels, or a **text** of some pages."
         )
         st.file_uploader(
             f"Up to {limits.upload // MB} MB and {limits.examples:,} examples",
-            type=["zip", "csv"],
+            type=["zip", "csv", "txt"],
             max_upload_size=max(1, limits.upload // MB),
             key="own-file",
         )
         controls(data.own.add_images, prefix="own_")
         if not settings().shared:
-            st.text_input("Or a folder, zip or CSV on this computer", key="own-path", placeholder="~/pictures")
+            st.text_input("Or a folder, zip, CSV or text on this computer", key="own-path", placeholder="~/pictures")
+        st.text_area("Or paste a text", key="own-text", height=120, max_chars=LONGEST)
         st.form_submit_button("Add this data", icon=":material/add:", on_click=_take, key="own-add")
         if error := st.session_state.pop("own-error", None):
             refuse(error)
@@ -54,18 +56,41 @@ def add() -> None:
 def _take() -> None:
     """Check what was brought and choose it; a refusal is shown beside the form."""
     upload, path = st.session_state.get("own-file"), st.session_state.get("own-path", "").strip()
+    pasted = st.session_state.get("own-text", "").strip()
     try:
+        if upload is None and not path and not pasted:
+            raise ExplorerError("Your own data", "there is no file, no folder and no text", "Choose one first")
         if upload is None and not path:
-            raise ExplorerError("Your own data", "there is no file and no folder", "Choose one first")
+            _choose(data.own.add_text(pasted, pasted[:40]))
+            return
         source = BytesIO(upload.getvalue()) if upload is not None else Path(os.path.expanduser(path))
         title = Path(upload.name if upload is not None else path).name
         if title.lower().endswith(".csv"):
             name = data.own.add_points(source, title)
+        elif title.lower().endswith(".txt"):
+            name = data.own.add_text(_content(source, title), title)
         else:
             name = data.own.add_images(source, title, side=st.session_state["own_side"])
     except ExplorerError as error:
         st.session_state["own-error"] = error
         return
+    _choose(name)
+
+
+def _choose(name: str) -> None:
     st.session_state[KEY] = [*st.session_state[KEY], name]
     st.session_state["data"] = name
     st.toast(f"Added {plain(data.about(name).title)}", icon=":material/check:")
+
+
+def _content(source: BytesIO | Path, title: str) -> str:
+    """The letters of a text file."""
+    if isinstance(source, Path) and settings().shared:
+        raise ExplorerError(title, "this server is shared and opens no paths", "Upload a file instead")
+    try:
+        content = source.read_bytes() if isinstance(source, Path) else source.getvalue()
+        return content.decode("utf-8-sig")
+    except OSError as error:
+        raise ExplorerError(title, f"it can't be read ({error.strerror})", "Choose another file") from error
+    except UnicodeDecodeError:
+        raise ExplorerError(title, "it is not a text in UTF-8", "Save it as plain text in UTF-8") from None

@@ -45,6 +45,14 @@ PAGES = (
         "One scene as five methods explain it, each with the share of its evidence that lies on the object",
     ),
     Page(
+        "pages/attention.py",
+        "Attention",
+        ":material/hub:",
+        "See who looks at whom in every head, what each head does, and whether it matters.",
+        "attention.svg",
+        "The heads of a small language model, each in the colour of what it does",
+    ),
+    Page(
         "pages/models.py",
         "Models",
         ":material/deployed_code:",

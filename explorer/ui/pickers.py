@@ -8,6 +8,7 @@ import streamlit as st
 from explorer import runs, zoo
 from explorer.ui.page import plain
 from explorer.ui.person import person
+from explorer.zoo.card import TEXT_TASKS, Card
 
 DEFAULT = "zoo:shapes-resnet"
 
@@ -46,21 +47,40 @@ def to_link(key: str, value: str, default: str) -> None:
     st.session_state[f"{key}-seen"] = st.query_params.get(key)
 
 
-def model_picker(key: str = "model") -> str:
-    """The ref of the chosen model: a shipped one, one of the person's runs, or any other that is typed or linked."""
-    titles = {card.ref: f"{card.title} · {card.ref}" for card in zoo.cards()}
-    titles |= {
-        run.ref: f"{run.name} · {run.metrics.get('test accuracy', 0):.1%} · {run.created:%d %b %H:%M}"
-        for run in runs.listing(person())
-        if runs.checkpoints(runs.folder(run.id))
-    }
+def classifies_pictures(card: Card) -> bool:
+    """A network that names what is in a picture."""
+    return card.task == "image-classification"
+
+
+def reads_with_attention(card: Card) -> bool:
+    """A network with heads of attention: a language model, or a vision transformer."""
+    return card.task in TEXT_TASKS or card.architecture == "vit"
+
+
+def model_picker(fits: Callable[[Card], bool] = lambda card: True, default: str = DEFAULT, key: str = "model") -> str:
+    """The ref of the chosen model: a shipped one, one of the person's runs, or any other that is typed or linked.
+
+    fits: which of those that are known here the page can open. One that was chosen on another page and does not fit
+    this one gives way to the default.
+    """
+    known = {card.ref: card for card in zoo.cards()}
+    names = {card.ref: f"{card.title} · {card.ref}" for card in known.values()}
+    for run in runs.listing(person()):
+        if runs.checkpoints(runs.folder(run.id)):
+            known[run.ref] = Card.read(runs.folder(run.id) / "card.json")
+            names[run.ref] = f"{run.name} · {run.metrics.get('test accuracy', 0):.1%} · {run.created:%d %b %H:%M}"
+    titles = {ref: name for ref, name in names.items() if fits(known[ref])}
+    now, asked = st.session_state.get(key), st.query_params.get(key)
+    if now in known and now not in titles and asked in (None, now, st.session_state.get(f"{key}-seen")):
+        st.session_state[key] = default
+        st.query_params.pop(key, None)
     others = {st.query_params.get(key), st.session_state.get(key)} - {None, *titles}
     return choose(
         "Model",
         [*titles, *sorted(others)],
-        DEFAULT,
+        default,
         key,
-        lambda ref: titles.get(ref, ref),
+        lambda ref: titles.get(ref, names.get(ref, ref)),
         accept_new_options=True,
         help="Choose one, or type a name: `torchvision:resnet18`, `hf:microsoft/resnet-18`, `run:<id>@<step>`.",
     )

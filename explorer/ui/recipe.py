@@ -18,7 +18,7 @@ def recipe(own: list[str]) -> TrainConfig:
     about = data.about(dataset)
     st.caption(plain(about.summary))
     dataset_settings = controls(data.DATASETS[dataset].make, prefix="data_") if dataset in data.DATASETS else {}
-    fitting = models.fitting(about.shape)
+    fitting = models.fitting(about.shape, about.task)
     usual = "lenet" if "lenet" in fitting else fitting[0]
     model = choose("Network", fitting, usual, "network", str)
     entry = models.MODELS[model]

@@ -119,6 +119,8 @@ def _recorded(run: TrainRun, said: str) -> None:
         _film(run)
     elif run.history:
         _curves(run.history, run.history[-1]["step"])
+        if run.ref.startswith("zoo:"):  # a shipped language model keeps its best weights alone
+            _reads(run.ref)
 
 
 @st.fragment
@@ -130,6 +132,7 @@ def _film(run: TrainRun) -> None:
     step = transport("Checkpoint", run.checkpoints, key="checkpoint", format=lambda step: _called(run, step))
     with place:
         _curves(run.history, total, step)
+    test = data.load(run.config.dataset, "test", **dict(run.config.dataset_settings))
     with st.container(horizontal=True, vertical_alignment="center"):
         link(run.ref)
         opened = run.ref if run.ref.startswith("zoo:") else f"{run.ref}@{step}"
@@ -139,8 +142,10 @@ def _film(run: TrainRun) -> None:
             icon=":material/deployed_code:",
             query_params={"model": opened},
         )
+    if test.task.startswith("text"):
+        _reads(opened)
+        return
     evaluation = _evaluate(run, step)
-    test = data.load(run.config.dataset, "test", **dict(run.config.dataset_settings))
     left, right = st.columns([1, 1], gap="large")
     with left:
         st.markdown(f"**Test split:** {evaluation.accuracy:.1%} of {len(evaluation.y)} right")
@@ -152,6 +157,22 @@ def _film(run: TrainRun) -> None:
             st.markdown("**What it answers everywhere**, and the test points; crosses are mistakes")
             plane = charts.points(test, evaluation, _regions(run, step))
             draw(plane, "plane", "The plane in the colours of the answers, and the test points")
+
+
+def _reads(ref: str) -> None:
+    """What a language model predicts at this checkpoint, and the way to its heads."""
+    from explorer import zoo
+    from explorer.ui.attention.predicted import predicted
+    from explorer.ui.attention.question import question
+
+    words = "Look into its heads"
+    st.page_link("pages/attention.py", label=words, icon=":material/hub:", query_params={"model": ref})
+    left, right = st.columns([1, 1.4], gap="large")
+    model = zoo.load(ref)
+    with left:
+        asked = question(model)
+    with right:
+        predicted(model, asked)
 
 
 @st.cache_resource(max_entries=128, show_spinner=False, hash_funcs=KNOWN)

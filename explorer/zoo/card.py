@@ -19,9 +19,9 @@ class Card:
     task: str  # a key of RANKS
     architecture: str  # a name in MODELS for our own; the library's name for others
     parameters: int
-    shape: tuple[int, ...]  # of one example: (C, H, W) for pictures, (2,) for points
-    labels: tuple[str, ...]
-    mean: tuple[float, ...]  # one a channel, of values between 0 and 1; for points one a coordinate
+    shape: tuple[int, ...]  # of one example: (C, H, W) for pictures, (2,) for points, (most tokens,) for texts
+    labels: tuple[str, ...]  # the classes; of a language model none, or its vocabulary
+    mean: tuple[float, ...]  # one a channel, of values between 0 and 1; for points one a coordinate, for texts none
     std: tuple[float, ...]
     settings: Mapping[str, Any] = field(default_factory=dict)  # of the architecture
     dataset: str = ""
@@ -65,7 +65,18 @@ class Card:
         return cls.from_json(values, name)
 
 
-RANKS = {"image-classification": 3, "points-classification": 1}  # task → numbers in its shape
+TEXT_TASKS = {  # tasks of networks that read texts → what such a network is
+    "fill-mask": "encoder",
+    "feature-extraction": "encoder",
+    "text-classification": "encoder",
+    "text-generation": "decoder",
+    "text2text-generation": "encoder-decoder",
+}
+RANKS = {  # task → numbers in its shape
+    "image-classification": 3,
+    "points-classification": 1,
+    **dict.fromkeys(TEXT_TASKS, 1),
+}
 
 
 def _damaged(name: str, wrong: str) -> ExplorerError:
@@ -87,9 +98,12 @@ def _faults(values: Any) -> Iterator[str]:
             yield f"its {name} is missing"
     if len(values["shape"]) != RANKS[values["task"]]:
         yield f"its shape {values['shape']} does not go with {values['task']}"
+    channels = 0 if values["task"] in TEXT_TASKS else values["shape"][0]
     for name in ("mean", "std"):
-        if len(values[name]) != values["shape"][0]:
-            yield f"its {name} has {len(values[name])} values for {values['shape'][0]} channels"
+        if len(values[name]) != channels:
+            yield f"its {name} has {len(values[name])} values for {channels} channels"
+    if not values["labels"] and (channels or values["task"] == "text-classification"):
+        yield "its labels can't be '[]'"
 
 
 def _whole(value: Any) -> bool:
@@ -108,8 +122,8 @@ def _object(value: Any) -> bool:
     return isinstance(value, dict)
 
 
-def _several(right: Callable[[Any], bool]) -> Callable[[Any], bool]:
-    return lambda values: isinstance(values, list) and bool(values) and all(map(right, values))
+def _several(right: Callable[[Any], bool], least: int = 0) -> Callable[[Any], bool]:
+    return lambda values: isinstance(values, list) and len(values) >= least and all(map(right, values))
 
 
 _RIGHT: dict[str, Callable[[Any], bool]] = {  # what each field of a card may be
@@ -117,7 +131,7 @@ _RIGHT: dict[str, Callable[[Any], bool]] = {  # what each field of a card may be
     **dict.fromkeys(("settings", "dataset_settings"), _object),
     "task": lambda value: _text(value) and value in RANKS,
     "parameters": lambda value: _whole(value) and value >= 0,
-    "shape": _several(lambda value: _whole(value) and value > 0),
+    "shape": _several(lambda value: _whole(value) and value > 0, least=1),
     "labels": _several(_text),
     "mean": _several(lambda value: _number(value) and math.isfinite(value)),
     "std": _several(lambda value: _number(value) and 0 < value < math.inf),

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+from explorer.zoo.card import TEXT_TASKS
 from explorer.zoo.model import Model
 
 
@@ -27,7 +28,11 @@ def outline(model: Model) -> list[Layer]:
         own = {name: sum(p.numel() for p in part.parameters(recurse=False)) for name, part in parts.items()}
         shown = [name for name, part in parts.items() if name and (own[name] or not any(part.children()))]
         with capture(module, shown) as outputs:
-            module(torch.zeros(1, *model.card.shape, device=model.device))
+            if model.card.task in TEXT_TASKS:
+                ids = torch.zeros((1, 4), dtype=torch.long, device=model.device)
+                module(ids, **({"decoder_input_ids": ids} if model.kind == "encoder-decoder" else {}))
+            else:
+                module(torch.zeros(1, *model.card.shape, device=model.device))
     silent = [name for name in shown if name not in outputs and own[name]]  # weights that their parent uses itself
     return [
         Layer(name, type(parts[name]).__name__, _shape(outputs.get(name)), own[name]) for name in (*outputs, *silent)

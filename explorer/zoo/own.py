@@ -1,7 +1,7 @@
-"""A network of ours from its card and its weights file."""
+"""A network of ours from its card and its weights file, and a language model of ours for other programs."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from explorer.errors import ExplorerError
 from explorer.settings import settings
@@ -10,6 +10,7 @@ from explorer.zoo.store import Found
 
 if TYPE_CHECKING:
     from explorer.zoo.model import Model
+    from explorer.zoo.text import TextModel
 
 
 def find(card: Card, weights: Path) -> Found:
@@ -27,6 +28,7 @@ def open_weights(card: Card, weights: Path) -> "Model":
 
     from explorer import models
     from explorer.zoo.model import Model
+    from explorer.zoo.text import TASKS, TextModel
 
     module = models.build(card.architecture, card.shape, len(card.labels), **card.settings)
     try:
@@ -40,7 +42,50 @@ def open_weights(card: Card, weights: Path) -> "Model":
             raise
         detail = str(error).split("\n\t")[1].strip().rstrip(".")[:200]
         raise _broken(weights, f"it does not fit the network on its card ({detail})") from error
-    return Model(card, module.to(settings().device))
+    module.to(settings().device)
+    if card.task not in TASKS:
+        return Model(card, module)
+    return TextModel(card, module.net, tokenizer(weights, TASKS[card.task], card.shape[0]))
+
+
+def tokenizer(weights: Path, kind: str, longest: int) -> Any:
+    """The tokenizer of a run, framed as a model of this kind wants its texts: one of transformers' fast ones.
+
+    weights: where the run's weights are; its tokenizer.json is in the same folder or the one above.
+    """
+    folder = weights.parent if weights.parent.name != "checkpoints" else weights.parent.parent
+    try:
+        return framed((folder / "tokenizer.json").read_text(encoding="utf-8"), kind, longest)
+    except Exception as error:
+        raise _broken(folder / "tokenizer.json", "it is missing or damaged") from error
+
+
+def framed(text: str, kind: str, longest: int) -> Any:
+    """The tokenizer of a JSON text, for a model of this kind."""
+    from tokenizers import Tokenizer
+    from transformers import PreTrainedTokenizerFast
+
+    from explorer.data.text import open_ended, source_only
+
+    frame = {"encoder": str, "decoder": open_ended, "encoder-decoder": source_only}[kind]
+    made = Tokenizer.from_str(frame(text))
+    return PreTrainedTokenizerFast(
+        tokenizer_object=made, model_max_length=longest, pad_token="[PAD]", unk_token="[UNK]", mask_token="[MASK]",
+        bos_token="[START]", eos_token="[END]", cls_token="[START]", sep_token="[END]",
+    )  # fmt: skip
+
+
+def save_pretrained(model: "TextModel", folder: Path, half: bool = False) -> None:
+    """Write a language model of ours as transformers does: config.json, model.safetensors, tokenizer files.
+
+    half: the weights in half precision, which takes half the disk.
+    """
+    with model.borrow() as net:
+        state = {
+            name: tensor.half() if half and tensor.ndim > 1 else tensor for name, tensor in net.state_dict().items()
+        }
+        net.save_pretrained(folder, state_dict=state)
+    model.tokenizer.save_pretrained(folder)
 
 
 def _broken(weights: Path, wrong: str) -> ExplorerError:

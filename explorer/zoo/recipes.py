@@ -29,10 +29,33 @@ RECIPES = {
         lr=5e-3,
         weight_decay=0.05,
     ),
+    "story-gpt": TrainConfig(
+        dataset="story",
+        model="gpt",
+        epochs=24,
+        label_smoothing=0.0,
+        weight_decay=0.1,
+    ),
+    "story-bert": TrainConfig(
+        dataset="story",
+        model="bert",
+        epochs=40,
+        label_smoothing=0.0,
+        weight_decay=0.1,
+    ),
+    "dates-seq2seq": TrainConfig(
+        dataset="dates",
+        model="seq2seq",
+        epochs=12,
+        label_smoothing=0.0,
+    ),
 }
 TITLES = {
     "digits-lenet": "LeNet that reads digits",
     "shapes-resnet": "ResNet that names shapes",
     "shapes-vit": "Vision transformer that names shapes",
     "shapes-shortcut": "ResNet that learned a shortcut",
+    "story-gpt": "Decoder that tells stories",
+    "story-bert": "Encoder that fills gaps in stories",
+    "dates-seq2seq": "Encoder-decoder that writes dates",
 }

@@ -8,16 +8,18 @@ from importlib.metadata import version
 os.environ["EXPLORER_DATA"] = tempfile.mkdtemp()  # before anything reads the settings
 
 from explorer.settings import cores, memory, settings
-from tests.benchmarks import attribution, server, training
+from tests.benchmarks import attention, attribution, server, training
 
 
 def main() -> None:
     """One table, Markdown, as it stands in README."""
-    libraries = ", ".join(f"{name} {version(name)}" for name in ("torch", "captum", "streamlit", "numpy"))
+    libraries = ", ".join(
+        f"{name} {version(name)}" for name in ("torch", "transformers", "captum", "streamlit", "numpy")
+    )
     print(f"{platform.processor() or platform.machine()}, {cores()} cores, {memory() / 2**30:.0f} GB; "
           f"Python {platform.python_version()}, {libraries}; mode {settings().mode}\n")  # fmt: skip
     print("| what | measured | target |\n|---|---|---|")
-    for part in (server, training, attribution):
+    for part in (server, training, attribution, attention):
         for what, reached, target in part.rows():
             print(f"| {what} | {reached} | {target} |", flush=True)
 

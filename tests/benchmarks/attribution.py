@@ -2,11 +2,9 @@
 
 import json
 import os
-import statistics
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -15,9 +13,9 @@ from explorer.attribution import explain, open_case
 from explorer.attribution.arena import DEFAULT
 from tests.attribution.nets import picture_for
 from tests.attribution.test_captum import EQUAL, OTHERWISE, TARGET, Direct
+from tests.benchmarks.timing import against
 
 REF = "zoo:shapes-resnet"
-REPEATS = 15
 COLD = """
 import json, resource, time
 start = time.perf_counter()
@@ -42,7 +40,7 @@ def rows() -> Iterator[tuple[str, str, str]]:
         if (method, REF) in OTHERWISE:
             continue
         with open_case(direct.model, picture_for(direct.model), TARGET) as case:
-            ratio, ours = _against(
+            ratio, ours = against(
                 lambda m=method, s=settings: explain(case, m, **s),
                 lambda c=call: c(direct),
             )
@@ -54,23 +52,6 @@ def rows() -> Iterator[tuple[str, str, str]]:
     yield f"{what}, cold: torch imported, network opened", f"{cold:.2f} s ({imports:.2f} s before)", "≤ 2 s"
     yield f"{what}, warm", f"{warm:.2f} s", "≤ 0.2 s"
     yield f"{what}: most memory of the process", f"{peak:.0f} MB", ""
-
-
-def _against(ours: Callable[[], object], theirs: Callable[[], object], repeats: int = REPEATS) -> tuple[float, float]:
-    """The median of ours ÷ theirs, each timed right after the other, and the median of ours in seconds."""
-    for warm_up in (ours, theirs, ours, theirs):
-        warm_up()
-    ratios, seconds = [], []
-    for turn in range(repeats):
-        order = (ours, theirs) if turn % 2 else (theirs, ours)
-        took = {}
-        for call in order:
-            start = time.perf_counter()
-            call()
-            took[call] = time.perf_counter() - start
-        ratios.append(took[ours] / took[theirs])
-        seconds.append(took[ours])
-    return statistics.median(ratios), statistics.median(seconds)
 
 
 def _grad_cam_package() -> tuple[str, str, str]:
@@ -95,7 +76,7 @@ def _grad_cam_package() -> tuple[str, str, str]:
     picture = np.random.default_rng(0).integers(0, 256, (224, 224, 3), dtype=np.uint8)
     x = model.preprocess(picture)
     with open_case(model, picture, TARGET) as case, GradCAM(net.requires_grad_(True), [net.layer4[-1]]) as package:
-        ratio, ours = _against(
+        ratio, ours = against(
             lambda: explain(case, "grad_cam"),
             lambda: package(input_tensor=x, targets=[ClassifierOutputTarget(TARGET)]),
         )

@@ -27,15 +27,15 @@ def rows() -> Iterator[tuple[str, str, str]]:
         chromium = playwright.chromium.launch(executable_path=browser(), args=QUIET)
         painted = []
         for _ in range(REPEATS):
-            with _server() as (server, address, began):
-                _visit(chromium, address, "h1")
+            with server() as (process, address, began):
+                visit(chromium, address, "h1")
                 painted.append(time.perf_counter() - began)
-                torch = any("libtorch" in part.path for part in server.memory_maps())
+                torch = any("libtorch" in part.path for part in process.memory_maps())
         times = ", ".join(f"{seconds:.2f}" for seconds in painted)
         yield "`streamlit run` → Home painted in Chromium", f"{statistics.median(painted):.2f} s ({times})", "≤ 3 s"
         yield "torch imported by then", "yes" if torch else "no", "no"
-        with _server() as (server, address, _):
-            page = _visit(chromium, f"{address}/training", "text=Test split:")
+        with server() as (process, address, _):
+            page = visit(chromium, f"{address}/training", "text=Test split:")
             page.wait_for_timeout(5000)  # the worker gets warm
             first, whole = _train(page)
             yield "click → first point drawn in Chromium, worker warm", f"{first:.2f} s", "≤ 1.5 s"
@@ -43,7 +43,7 @@ def rows() -> Iterator[tuple[str, str, str]]:
             page.goto(f"{address}/training?data=shapes&network=resnet&resnet_stride=2&epochs=1")
             page.get_by_text("Test split:").wait_for()
             _train(page)
-            held = {process: process.memory_full_info().pss for process in (server, *server.children(recursive=True))}
+            held = {part: part.memory_full_info().pss for part in (process, *process.children(recursive=True))}
             each = " + ".join(f"{size / 2**20:.0f}" for size in held.values())
             yield (
                 "server + worker memory after digits and shapes (PSS)",
@@ -65,7 +65,7 @@ def _train(page: Page) -> tuple[float, float]:
     return first, time.perf_counter() - clicked
 
 
-def _visit(chromium: Browser, address: str, wanted: str) -> Page:
+def visit(chromium: Browser, address: str, wanted: str) -> Page:
     page = chromium.new_page(viewport={"width": 1440, "height": 900})
     page.goto(address)
     page.locator(wanted).first.wait_for(timeout=60_000)
@@ -73,7 +73,7 @@ def _visit(chromium: Browser, address: str, wanted: str) -> Page:
 
 
 @contextmanager
-def _server() -> Iterator[tuple[psutil.Process, str, float]]:
+def server() -> Iterator[tuple[psutil.Process, str, float]]:
     """A new server on a free port with a data folder of its own: its process, its address, when it was started."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

@@ -5,7 +5,7 @@ import pickle
 import numpy as np
 import pytest
 
-from explorer.data import base, shapes, shapes_captions
+from explorer.data import base, dates, orders, shapes, shapes_captions, story
 from explorer.data.store import Store
 from explorer.settings import MB, settings
 
@@ -18,9 +18,9 @@ def fresh_store(monkeypatch):
 
 @pytest.fixture
 def small(monkeypatch):
-    """Fewer pictures to draw."""
-    monkeypatch.setattr(shapes, "SIZES", {"train": 100, "validation": 30, "test": 40})
-    monkeypatch.setattr(shapes_captions, "SIZES", {"train": 100, "validation": 30, "test": 40})
+    """Fewer pictures to draw and texts to write."""
+    for module in (shapes, shapes_captions, story, dates, orders):
+        monkeypatch.setattr(module, "SIZES", {"train": 100, "validation": 30, "test": 40})
 
 
 @pytest.fixture

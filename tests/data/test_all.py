@@ -8,10 +8,12 @@ import pytest
 
 from explorer import data
 from explorer.data.base import divide
+from explorer.data.text import IGNORED
 from explorer.errors import ExplorerError
 from explorer.params import params
 
 pytestmark = pytest.mark.usefixtures("small", "torchvision_files")
+KINDS = {"image": np.uint8, "points": np.float32, "text": np.int64, "text-pairs": np.int64}
 every_dataset = pytest.mark.parametrize("name", list(data.DATASETS))
 
 
@@ -33,8 +35,8 @@ def test_it_is_what_its_facts_promise_and_nobody_can_change_it(name, split):
     assert len(found.labels) == about.classes
     assert len(found) == len(found.x) == len(found.y) > 0
     assert found.y.dtype == np.int64
-    assert set(found.y) <= set(range(about.classes))
-    assert found.x.dtype == (np.uint8 if about.task == "image" else np.float32)
+    assert set(found.y[found.y != IGNORED]) <= set(range(about.classes))
+    assert found.x.dtype == KINDS[about.task]
     if about.task == "points":
         assert np.isfinite(found.x).all()
         assert np.abs(found.x).max() < 2
@@ -43,7 +45,9 @@ def test_it_is_what_its_facts_promise_and_nobody_can_change_it(name, split):
     if found.masks is not None:
         assert found.masks.shape == found.x.shape[:3]
         assert found.masks.any((1, 2)).all()
-    assert found.captions is None or len(found.captions) == len(found)
+    for parallel in (found.captions, found.texts, found.answers, found.roles):
+        assert parallel is None or len(parallel) == len(found)
+    assert bool(found.tokenizer) == (found.texts is not None) == about.task.startswith("text")
     assert found.nbytes >= found.x.nbytes
 
 

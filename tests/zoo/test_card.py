@@ -5,7 +5,7 @@ import json
 import pytest
 
 from explorer.errors import ExplorerError
-from explorer.zoo.card import Card
+from explorer.zoo.card import RANKS, TEXT_TASKS, Card
 from tests.zoo.conftest import tiny_card
 
 FULL = tiny_card(
@@ -47,11 +47,45 @@ def test_metrics_of_a_diverged_run_may_be_no_numbers():
         ({"seed": 0.5}, "seed"),
         ({"title": None}, "title"),
         ({"colour": "red"}, "colour"),
+        ({"task": "fill-mask"}, "does not go with fill-mask"),
+        ({"task": "fill-mask", "shape": [64]}, "1 values for 0 channels"),
     ],
 )
 def test_a_damaged_card_is_refused_by_field(change, words):
     with pytest.raises(ExplorerError, match=words):
         Card.from_json(FULL.to_json() | change, "tiny/card.json")
+
+
+TEXT = {"shape": [64], "mean": [], "std": [], "settings": {"vocabulary": 300}}
+
+
+@pytest.mark.parametrize("task", TEXT_TASKS)
+def test_a_card_of_a_language_model_survives_json(task):
+    values = FULL.to_json() | TEXT | {"task": task}
+    card = Card.from_json(json.loads(json.dumps(values)), "x")
+    assert (card.shape, card.mean, card.std, card.settings) == ((64,), (), (), {"vocabulary": 300})
+    assert RANKS[task] == 1
+    if task == "text-classification":
+        with pytest.raises(ExplorerError, match="labels"):
+            Card.from_json(values | {"labels": []}, "x")
+    else:
+        assert Card.from_json(values | {"labels": []}, "x").labels == ()
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"shape": []}, "shape"),
+        ({"shape": [0]}, "shape"),
+        ({"shape": [64, 64]}, "does not go with"),
+        ({"mean": [0.5]}, "its mean has 1 values for 0 channels"),
+        ({"labels": "abc"}, "labels"),
+        ({"settings": None}, "settings"),
+    ],
+)
+def test_a_damaged_card_of_a_language_model_is_refused(change, words):
+    with pytest.raises(ExplorerError, match=words):
+        Card.from_json(FULL.to_json() | TEXT | {"task": "fill-mask"} | change, "x")
 
 
 def test_every_field_without_a_default_must_be_there():

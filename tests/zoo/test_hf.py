@@ -14,8 +14,10 @@ import pytest
 
 from explorer import zoo
 from explorer.errors import ExplorerError
+from explorer.zoo import catalogue
+from explorer.zoo.card import RANKS
 from explorer.zoo.sources import hf
-from tests.zoo.conftest import save_tiny
+from tests.zoo.conftest import save_text, save_tiny
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (40, 50, 3), dtype=np.uint8)
 COMMIT = "c" * 40
@@ -30,6 +32,8 @@ class Hub(http.server.ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Answer)
         self.repositories: dict[str, dict[str, bytes]] = {}
         self.gated: set[str] = set()  # says what it holds, gives nothing
+        self.counts: dict[str, dict[str, int]] = {}  # numbers in the weights by their kind, where the Hub has counted
+        self.configured: set[str] = set()  # tells its config before any download, as the Hub does of most
         self.cut: set[str] = set()  # files whose download breaks off
         self.downloads: list[str] = []
         self.url = f"http://127.0.0.1:{self.server_port}"
@@ -61,7 +65,12 @@ class Answer(http.server.BaseHTTPRequestHandler):
             self.fail(404, "RevisionNotFound")
         else:
             siblings = [{"rfilename": name, "size": len(content)} for name, content in files.items()]
-            self.send_json({"id": name, "sha": COMMIT, "siblings": siblings, "gated": name in self.server.gated})
+            config = json.loads(files["config.json"]) if name in self.server.configured else None
+            about = {"id": name, "sha": COMMIT, "siblings": siblings, "gated": name in self.server.gated}
+            about |= {"config": config} if config else {}
+            if counts := self.server.counts.get(name):
+                about["safetensors"] = {"parameters": counts, "total": sum(counts.values())}
+            self.send_json(about)
 
     def file(self, name: str, file: str) -> None:
         if name in self.server.gated:
@@ -119,13 +128,23 @@ def classifier(tmp_path_factory) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
+@pytest.fixture(scope="module")
+def writers(tmp_path_factory) -> dict[str, dict[str, bytes]]:
+    """Tiny language models by name, each a dict of files."""
+    folder = tmp_path_factory.mktemp("hub")
+    for kind in ("bert", "gpt2", "t5", "mamba"):
+        save_text(folder / kind, kind)
+    return {made.name: {path.name: path.read_bytes() for path in made.iterdir()} for made in folder.iterdir()}
+
+
 @pytest.fixture
-def hub(monkeypatch, tmp_path, shelf, classifier):
-    """A hub with `tiny/resnet`, and an empty folder for downloads."""
+def hub(monkeypatch, tmp_path, shelf, classifier, writers):
+    """A hub with `tiny/resnet`, language models, and an empty folder for downloads."""
     from huggingface_hub import constants
 
     made = Hub()
     made.repositories["tiny/resnet"] = {**classifier, "pytorch_model.bin": b"a pickle", "README.md": b"# tiny"}
+    made.repositories |= {f"tiny/{name}": dict(files) for name, files in writers.items()}
     thread = threading.Thread(target=made.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
     point_to(monkeypatch, made.url)
@@ -225,8 +244,8 @@ def test_damaged_weights_from_the_hub_are_refused(hub):
         zoo.load("hf:tiny/resnet")
 
 
-def test_a_model_that_is_no_image_classifier_is_refused(hub):
-    config = json.loads(hub.repositories["tiny/resnet"]["config.json"]) | {"model_type": "bert"}
+def test_a_model_that_is_of_no_known_kind_is_refused(hub):
+    config = json.loads(hub.repositories["tiny/resnet"]["config.json"]) | {"model_type": "chess"}
     hub.repositories["tiny/resnet"]["config.json"] = json.dumps(config).encode()
     with pytest.raises(ExplorerError, match="no image classifier"):
         zoo.load("hf:tiny/resnet")
@@ -241,7 +260,7 @@ def test_a_model_above_the_limit_is_refused_before_any_download(hub, configure):
 
 def test_a_shared_server_opens_only_what_is_on_its_list(hub, configure, monkeypatch):
     configure(EXPLORER_SHARED="1")
-    with pytest.raises(ExplorerError, match="microsoft/resnet-18"):
+    with pytest.raises(ExplorerError, match=r"shared: of the Hub it opens only \d+ models, .*microsoft/resnet-18"):
         zoo.load("hf:tiny/resnet")
     assert hub.downloads == []
     monkeypatch.setitem(hf.ALLOWED, "tiny/resnet", 10_000)
@@ -254,3 +273,114 @@ def test_nothing_but_named_files_is_fetched(hub, tmp_path):
     hub.repositories["tiny/resnet"]["evil.py"] = b"raise SystemExit"
     zoo.load("hf:tiny/resnet")
     assert {path.name for path in Path(tmp_path / "cache").rglob("*") if path.suffix in (".py", ".bin", ".md")} == set()
+
+
+@pytest.mark.parametrize("kind", ["bert", "gpt2", "t5"])
+def test_a_language_model_is_downloaded_whole(hub, writers, tmp_path, kind):
+    hub.configured.add(f"tiny/{kind}")
+    hub.repositories[f"tiny/{kind}"] |= {"pytorch_model.bin": b"a pickle", "tf_model.h5": b"x", "code.py": b"x"}
+    model = zoo.load(f"hf:tiny/{kind}")
+    assert sorted(hub.downloads) == sorted(writers[kind])  # configs, weights and tokenizer, and nothing else
+    folder = tmp_path / "copy"
+    folder.mkdir()
+    for name, content in writers[kind].items():
+        (folder / name).write_bytes(content)
+    other = zoo.load(f"file:{folder}")
+    encoded = model.encode("the cat sat")
+    assert encoded.tokens == other.encode("the cat sat").tokens
+    np.testing.assert_array_equal(model.logits(encoded), other.logits(encoded))
+    assert COMMIT in model.card.made
+
+
+def test_a_language_model_opens_again_without_a_network(hub, configure, monkeypatch):
+    before = zoo.load("hf:tiny/gpt2")
+    configure()
+    point_to(monkeypatch, "http://127.0.0.1:1")
+    after = zoo.load("hf:tiny/gpt2")
+    np.testing.assert_array_equal(after.logits(after.encode("cat")), before.logits(before.encode("cat")))
+
+
+@pytest.mark.parametrize("file", ["model.safetensors", "tokenizer.json"])
+def test_a_download_that_breaks_off_is_said_then_and_later(hub, monkeypatch, file):
+    real = time.sleep
+    monkeypatch.setattr(time, "sleep", lambda seconds: real(min(seconds, 0.01)))
+    hub.cut.add(file)
+    with pytest.raises(ExplorerError, match="did not finish"):
+        zoo.load("hf:tiny/bert")
+    assert zoo.held() == []
+    point_to(monkeypatch, "http://127.0.0.1:1")
+    with pytest.raises(ExplorerError, match=r"can't be reached .* and it was not downloaded before"):
+        zoo.load("hf:tiny/bert")
+    assert zoo.held() == []
+
+
+def test_what_another_program_downloaded_in_part_is_said_without_a_network(hub, monkeypatch, tmp_path):
+    from huggingface_hub import hf_hub_download
+
+    for name in ("config.json", "model.safetensors"):
+        assert Path(hf_hub_download("tiny/bert", name)).is_relative_to(tmp_path)
+    point_to(monkeypatch, "http://127.0.0.1:1")
+    with pytest.raises(ExplorerError, match=r"can't be reached .*, and of its earlier download its tokenizer is miss"):
+        zoo.load("hf:tiny/bert")
+
+
+@pytest.mark.parametrize("configured", [True, False])
+def test_a_language_model_without_a_tokenizer_is_refused(hub, configured):
+    del hub.repositories["tiny/bert"]["tokenizer.json"]
+    if configured:
+        hub.configured.add("tiny/bert")
+    with pytest.raises(ExplorerError, match="its tokenizer is missing"):
+        zoo.load("hf:tiny/bert")
+    assert ("model.safetensors" in hub.downloads) != configured  # where the Hub tells the config, before any download
+
+
+def test_a_language_model_without_attention_is_refused_before_any_download(hub):
+    hub.configured.add("tiny/mamba")
+    with pytest.raises(ExplorerError, match="it has no attention"):
+        zoo.load("hf:tiny/mamba")
+    assert hub.downloads == []
+
+
+def test_a_gated_language_model_is_refused(hub):
+    hub.gated.add("tiny/gpt2")
+    with pytest.raises(ExplorerError, match="gated"):
+        zoo.load("hf:tiny/gpt2")
+
+
+def test_a_language_model_above_the_limits_is_refused_before_any_download(hub, configure):
+    configure(EXPLORER_PARAMETERS="5000")
+    with pytest.raises(ExplorerError, match="this server opens up to 5,000"):
+        zoo.load("hf:tiny/gpt2")
+    configure(EXPLORER_STORE="20000")
+    with pytest.raises(ExplorerError, match="keeps for models"):
+        zoo.load("hf:tiny/gpt2")
+    assert hub.downloads == []
+
+
+def test_what_the_hub_counted_is_believed_but_masks_are_no_weights(hub, configure):
+    configure(EXPLORER_PARAMETERS="20000")
+    hub.counts["tiny/gpt2"] = {"F16": 12_896, "BOOL": 25_000_000, "U8": 1_000}
+    hub.counts["tiny/bert"] = {"F32": 10_000, "BF16": 10_001}
+    assert zoo.load("hf:tiny/gpt2").card.parameters == 12_896
+    with pytest.raises(ExplorerError, match="it has 20,001 parameters"):
+        zoo.load("hf:tiny/bert")
+
+
+def test_the_catalogue_is_what_a_shared_server_opens(configure):
+    names = [entry.name for entry in catalogue.CATALOGUE]
+    assert len(set(names)) == len(names)
+    assert list(hf.ALLOWED.items()) == [(entry.name, entry.parameters) for entry in catalogue.CATALOGUE]
+    for entry in catalogue.CATALOGUE:
+        assert entry.task in RANKS
+        assert zoo.parse(entry.ref).name == entry.name
+        assert entry.bytes == 4 * entry.parameters
+        assert entry.note
+        assert not entry.note.endswith(".")
+    fitting = {}
+    for mode in ("cpu-tiny", "cpu"):
+        configure(EXPLORER_MODE=mode)
+        fitting[mode] = {entry.name for entry in catalogue.CATALOGUE if catalogue.fits(entry)}
+    assert {"EleutherAI/pythia-14m", "WinKawaks/vit-tiny-patch16-224"} <= fitting["cpu-tiny"] < fitting["cpu"]
+    assert "openai-community/gpt2" in fitting["cpu"] - fitting["cpu-tiny"]
+    configure(EXPLORER_STORE="1000000")
+    assert not any(map(catalogue.fits, catalogue.CATALOGUE))

@@ -25,10 +25,10 @@ TRIED = 1000  # test pictures that the browser knows the answers to, at the most
 def question(model: Model) -> Question:
     """The controls of a question, bound to the URL: the picture, the class, what it is compared with, the layer."""
     classifies_pictures(model)
-    example = _example(model)
+    example = picture_example(model)
     probabilities = answer(model, example)
     predicted = int(probabilities.argmax())
-    _seen(model, example, probabilities)
+    shown(model, example)
     target = _target(model, example, predicted)
     versus = _versus(model, probabilities, target)
     layer = _layer(model)
@@ -59,7 +59,8 @@ def of_test(model: Model, test: data.Dataset, index: int) -> Example:
     return Example(key, test.x[index : index + 1], int(test.y[index]), mask)
 
 
-def _example(model: Model) -> Example:
+def picture_example(model: Model) -> Example:
+    """The chosen picture: one of the network's test split, or the person's own."""
     test = dataset(model)
     place = st.container()
     upload = st.file_uploader(
@@ -136,8 +137,9 @@ def _predict(_model: Model, ref: str) -> np.ndarray:
     return _model.predict(dataset(_model).x[:TRIED])
 
 
-def _seen(model: Model, example: Example, probabilities: np.ndarray) -> None:
+def shown(model: Model, example: Example) -> None:
     """What the network sees, and what it says."""
+    probabilities = answer(model, example)
     picture = seen(model, model.preprocess(example.pixels))
     guess = int(probabilities.argmax())
     told = f"**{plain(model.labels[guess])}** {probabilities[guess]:.1%}"

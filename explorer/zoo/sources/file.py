@@ -1,4 +1,4 @@
-"""`file:<folder>`: an image classifier that transformers' `save_pretrained` wrote on this computer."""
+"""`file:<folder>`: an image classifier or a language model that transformers' `save_pretrained` wrote here."""
 
 import re
 from dataclasses import replace
@@ -12,21 +12,22 @@ from explorer.zoo.store import Found
 
 
 def settle(ref: Ref) -> Ref:
-    """Name the folder in full and say when its weights were written, so that a model saved anew is loaded anew."""
+    """Name the folder in full and say when its files were written, so that a model saved anew is loaded anew."""
     if settings().shared:
         raise unavailable(ref, "this server is shared, so it opens no folders of its own disk")
     folder = Path(ref.name).expanduser()
     if not folder.is_dir():
         raise unavailable(ref, "there is no such folder")
-    written = max((path.stat().st_mtime_ns for path in saved.weights(folder)), default=0)
+    files = [path for pattern in saved.FILES for path in folder.glob(pattern)]
+    written = max((path.stat().st_mtime_ns for path in files), default=0)
     return replace(ref, name=str(folder.resolve()), revision=str(written))
 
 
 @SOURCES.register("file", form="file:<folder>", pattern=re.compile(r"(?P<name>[^\0\r\n]{1,1000})"), settle=settle)
 def find(ref: Ref) -> Found:
-    """An image classifier saved by save_pretrained on this computer."""
+    """An image classifier or a language model saved by save_pretrained on this computer."""
     folder, named = Path(ref.name), replace(ref, revision=None)
-    saved.check_config(named, folder)
+    saved.check(named, folder)
     parameters = saved.parameters(named, folder)
     check_parameters(named, parameters)
     return Found(4 * parameters, lambda: saved.load(named, folder, f"read from {folder}"))

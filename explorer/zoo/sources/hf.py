@@ -1,12 +1,15 @@
-"""`hf:<owner>/<name>`: image classifiers of the Hugging Face Hub, safetensors only and never with code of their own."""
+"""`hf:<owner>/<name>`: image classifiers and language models of the Hugging Face Hub, never with code of their own."""
 
+import difflib
 import fnmatch
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from explorer.errors import ExplorerError
 from explorer.settings import settings
 from explorer.zoo import saved
+from explorer.zoo.catalogue import CATALOGUE
 from explorer.zoo.refs import Ref
 from explorer.zoo.sources.base import SOURCES, check_parameters, unavailable
 from explorer.zoo.store import Found
@@ -15,13 +18,7 @@ if TYPE_CHECKING:
     from explorer.zoo.model import Model
 
 TIMEOUT = 5  # seconds until the Hub counts as out of reach
-ALLOWED = {  # what a shared server opens, and how many parameters it has
-    "facebook/convnextv2-atto-1k-224": 3_708_400,
-    "facebook/deit-tiny-patch16-224": 5_717_416,
-    "microsoft/resnet-18": 11_689_512,
-    "microsoft/resnet-50": 25_557_032,
-    "google/vit-base-patch16-224": 86_567_656,
-}
+ALLOWED = {entry.name: entry.parameters for entry in CATALOGUE}  # what a shared server opens, and how large it is
 NAME = r"[A-Za-z0-9_](?:[A-Za-z0-9_]|[.-](?![.-])){0,95}"  # as the Hub allows: no two dots or dashes in a row
 
 
@@ -31,16 +28,14 @@ NAME = r"[A-Za-z0-9_](?:[A-Za-z0-9_]|[.-](?![.-])){0,95}"  # as the Hub allows: 
     pattern=re.compile(rf"(?P<name>{NAME}(?:/{NAME})?)(?:@(?P<revision>{NAME}))?"),
 )
 def find(ref: Ref) -> Found:
-    """An image classifier from the Hugging Face Hub."""
+    """An image classifier or a language model from the Hugging Face Hub."""
     import httpx2
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HfHubHTTPError
 
     if settings().shared:
         if ref.name not in ALLOWED or ref.revision:
-            most = settings().limits.parameters
-            some = ", ".join(f"{name} ({count / 1e6:.0f} M)" for name, count in ALLOWED.items() if count <= most)
-            raise unavailable(ref, f"this server is shared: of the Hub it opens, by millions of parameters, {some}")
+            raise unavailable(ref, f"this server is shared: of the Hub it opens only {_allowed(ref)}")
         check_parameters(ref, ALLOWED[ref.name])
     try:
         info = HfApi().model_info(ref.name, revision=ref.revision, files_metadata=True, timeout=TIMEOUT)
@@ -55,8 +50,11 @@ def find(ref: Ref) -> Found:
     }
     if not sizes:
         raise unavailable(ref, "it has no weights as safetensors, and pickled ones are not opened: they can run code")
-    parameters = info.safetensors.total if info.safetensors else sum(sizes.values()) // 4
+    counts = info.safetensors.parameters if info.safetensors else {"F32": sum(sizes.values()) // 4}
+    parameters = sum(count for dtype, count in counts.items() if saved.is_weight(dtype))
     check_parameters(ref, parameters)
+    if info.config and "model_type" in info.config:  # the Hub says so of most
+        saved.check_files(ref, info.config, [file.rfilename for file in info.siblings])
     return Found(4 * parameters, lambda: _load(ref, _download(ref)))
 
 
@@ -89,9 +87,22 @@ def _downloaded_before(ref: Ref, error: Exception) -> Found:
     except LocalEntryNotFoundError:
         wrong = f"the Hugging Face Hub can't be reached ({_reason(error)}) and it was not downloaded before"
         raise unavailable(ref, wrong) from error
-    parameters = saved.parameters(ref, Path(folder))
+    try:
+        saved.check(ref, Path(folder))
+        parameters = saved.parameters(ref, Path(folder))
+    except ExplorerError as fault:
+        wrong = f"the Hugging Face Hub can't be reached ({_reason(error)}), and of its earlier download {fault.wrong}"
+        raise unavailable(ref, wrong) from error
     check_parameters(ref, parameters)
     return Found(4 * parameters, lambda: _load(ref, Path(folder)))
+
+
+def _allowed(ref: Ref) -> str:
+    """The models of the list that fit here: how many, and those named most like the one that was asked for."""
+    fitting = [name for name, parameters in ALLOWED.items() if parameters <= settings().limits.parameters]
+    near = difflib.get_close_matches(ref.name, fitting, 6, 0)
+    sizes = ", ".join(f"{name} ({ALLOWED[name] / 1e6:.0f} M parameters)" for name in near)
+    return f"{len(fitting)} models, {sizes} among them" if fitting else "models that are too large for it"
 
 
 def _load(ref: Ref, folder: Path) -> "Model":

@@ -4,13 +4,14 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
-from explorer.zoo import own
+from explorer.zoo import own, saved
 from explorer.zoo.card import Card
 from explorer.zoo.refs import Ref
 from explorer.zoo.sources.base import SOURCES, unavailable
 from explorer.zoo.store import Found
 
 SHIPPED = Path(__file__).parents[1] / "shipped"
+PRETRAINED = "pretrained"  # beside the card: a language model as transformers saves it
 
 
 def shipped() -> list[Card]:
@@ -24,7 +25,10 @@ def find(ref: Ref) -> Found:
     folder = SHIPPED / ref.name
     if not (folder / "card.json").is_file():
         raise unavailable(ref, "no model of that name ships with the explorer")
-    return own.find(_card(folder / "card.json"), folder / "model.safetensors")
+    card = _card(folder / "card.json")
+    if (folder / PRETRAINED).is_dir():
+        return Found(card.bytes, lambda: saved.load(ref, folder / PRETRAINED, card.made, card))
+    return own.find(card, folder / "model.safetensors")
 
 
 def _card(path: Path) -> Card:

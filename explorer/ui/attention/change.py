@@ -1,0 +1,139 @@
+"""Change it: hide a token or write another word, and compare A with B, head by head."""
+
+import numpy as np
+import streamlit as st
+
+from explorer.attention import AttentionPatterns, Comparison, Predictions, change, mask_token
+from explorer.charts import attention as charts
+from explorer.ui.attention.chosen import clicked, head_picker, selected
+from explorer.ui.attention.predicted import TOP, _distinct
+from explorer.ui.attention.question import KNOWN, Asked, patterns_of
+from explorer.ui.attention_views import Selection, attention_views
+from explorer.ui.draw import draw
+from explorer.ui.page import guard, plain
+from explorer.ui.pickers import linked, to_link
+from explorer.zoo.model import Model
+
+WAYS = ("Hide tokens", "Another text")
+
+
+@st.fragment
+@guard()
+def changed(model: Model, asked: Asked) -> None:
+    """A as it is on the left, B as it is changed here, on one scale."""
+    found = patterns_of(model, asked)
+    if found.parts[0].detail is None:
+        st.info("The heads of this network can be seen, but not reached, so nothing can be changed in it.")
+        return
+    way = "Hide tokens"
+    if asked.text:
+        way = st.segmented_control("B is", WAYS, default=WAYS[1], required=True, key="change", bind="query-params")
+    compared = _hide(model, asked, found) if way == "Hide tokens" else _another(model, asked)
+    if compared is None:
+        return
+    chosen = head_picker(found, selected(found))
+    _answers(compared)
+    st.markdown("**How differently each head works**: ‖what it gives out in B − in A‖ ÷ ‖in A‖")
+    for part, values in compared.changes.items():
+        if len(compared.changes) > 1:
+            st.markdown(f"*{part}*")
+        at = (chosen.layer, chosen.heads[0]) if part == chosen.part else None
+        event = st.altair_chart(
+            charts.heads(values, "change", sign=False, chosen=at), width="stretch", on_select="rerun",
+            key=f"change-{part}", selection_mode=["head"],
+        )  # fmt: skip
+        clicked(event, found, chosen, part)
+    attention_views(
+        compared.a, f"changed-{chosen.part}-{chosen.layer}-{chosen.heads}",
+        Selection("matrix", chosen.part, chosen.layer, chosen.heads), compare=compared.b,
+    )  # fmt: skip
+
+
+def _hide(model: Model, asked: Asked, found: AttentionPatterns) -> Comparison | None:
+    """Tokens that no other token can see."""
+    names = [f"{place} · {token}" for place, token in enumerate(found.tokens)]
+    picked = st.multiselect(
+        "Tokens that no other may see", range(len(names)), [_most_seen(found)], key=f"hidden-{asked.key}",
+        format_func=names.__getitem__, placeholder="Choose at least one",
+    )  # fmt: skip
+    if not picked:
+        st.info("Choose tokens to hide. What the network then predicts, and which heads notice, is shown here.")
+        return None
+    return _hidden(model, asked, tuple(picked))
+
+
+def _most_seen(found: AttentionPatterns) -> int:
+    """The token that the others look at most, the first one left out, where heads rest."""
+    weights = found.weights.mean((0, 1)) * (1 - np.eye(len(found.tokens)))  # (T, T)
+    return int(weights.sum(0)[1:].argmax()) + 1 if len(found.tokens) > 1 else 0
+
+
+def _another(model: Model, asked: Asked) -> Comparison | None:
+    """The same text with another word."""
+    linked("other", "")
+    if not st.session_state["other"]:
+        st.session_state["other"] = _variant(model, asked.text)
+    other = st.text_area("B", key="other", height=110, persist_state="session",
+                         help="Change a word of A and see which heads notice.")  # fmt: skip
+    to_link("other", other, "")
+    if other.strip() == asked.text.strip():
+        st.info("B is the same as A. Change a word of it.", icon=":material/edit:")
+        return None
+    return _changed(model, asked, other)
+
+
+def _variant(model: Model, text: str) -> str:
+    """The text with another word, where the network's grammar has one: a plural for the first singular noun."""
+    from explorer.data.story import FIRST, NOUNS
+
+    pairs = {one: many for nouns in NOUNS.values() for one, many in nouns}
+    pairs |= {many: one for one, many in pairs.items()}
+    pairs |= dict(zip(FIRST["she"], FIRST["he"], strict=True)) | dict(zip(FIRST["he"], FIRST["she"], strict=True))
+    words = text.split()
+    place = next((place for place, word in enumerate(words) if word in pairs), None)
+    if place is None:
+        return text
+    return " ".join([*words[:place], pairs[words[place]], *words[place + 1 :]])
+
+
+def _answers(compared: Comparison) -> None:
+    """What is predicted in A and in B, where both have a last place."""
+    before, after = compared.before, compared.after
+    if before is None or after is None or not before.positions or not after.positions:
+        return
+    place = _most_changed(before, after)
+    words = before.top[place][:TOP]
+    later = dict(zip(after.top[place], after.probabilities[place], strict=True))
+    st.markdown(f"**What it predicts** {'after' if before.kind != 'masked' else 'at'} "
+                f"{plain(before.tokens[before.positions[place]]) if before.tokens else 'the picture'}")  # fmt: skip
+    new = [word for word in after.top[place][:3] if word not in words]
+    shown = [*words, *new]
+    earlier = dict(zip(before.top[place], before.probabilities[place], strict=True))
+    draw(
+        charts.likely(
+            _distinct(shown), [float(earlier.get(word, 0)) for word in shown],
+            [float(later.get(word, 0)) for word in shown], ("A", "B"),
+        ),
+        "changed-answers", "The likeliest answers in A and in B",
+    )  # fmt: skip
+
+
+def _most_changed(before: Predictions, after: Predictions) -> int:
+    """The place where the likeliest answer of A lost most, among those that both have."""
+    both = min(len(before.positions), len(after.positions))
+
+    def lost(place: int) -> float:
+        later = dict(zip(after.top[place], after.probabilities[place], strict=True))
+        return float(before.probabilities[place][0] - later.get(before.top[place][0], 0.0))
+
+    return max(range(both), key=lost)
+
+
+@st.cache_resource(max_entries=16, show_spinner=False, hash_funcs=KNOWN)
+def _hidden(_model: Model, asked: Asked, positions: tuple[int, ...]) -> Comparison:
+    return mask_token(_model, asked.given, positions, asked.second)
+
+
+@st.cache_resource(max_entries=16, show_spinner=False, hash_funcs=KNOWN)
+def _changed(_model: Model, asked: Asked, other: str) -> Comparison:
+    return change(_model, asked.text, other, asked.second)

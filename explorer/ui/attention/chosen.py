@@ -1,0 +1,111 @@
+"""The one selection that all views share, in the browser and in the link: part, layer, heads, token."""
+
+import streamlit as st
+
+from explorer.attention import AttentionPatterns
+from explorer.attention.base import Part
+from explorer.ui.attention_views import VIEWS, Selection, choose, fit
+
+KEY = "attention"  # of the component
+FIRST = 1  # layers and heads are counted from 1 for people
+FIELDS = ("show", "part", "layer", "head", "token")  # as they stand in the URL
+
+
+def selected(found: AttentionPatterns) -> Selection:
+    """What is selected: what was clicked last, else what the link says, else the network's first head."""
+    kept = st.session_state.get("selection")
+    asked = {name: st.query_params.get(name) for name in FIELDS}
+    if kept is None or asked != st.session_state.get("selection-linked"):
+        kept = _linked(asked, kept or Selection(_usual_view(found)), _usual_view(found))
+        choose(KEY, fit(kept, found))
+    st.session_state["selection"] = kept
+    return fit(kept, found)
+
+
+def keep(found: AttentionPatterns, selection: Selection, redraw: bool = False) -> None:
+    """Remember a selection and put it into the link; `redraw` shows it in the component too."""
+    st.session_state["selection"] = selection
+    values = {
+        "show": None if selection.view == _usual_view(found) else selection.view,
+        "part": selection.part if selection.part not in ("", "self", "encoder") else None,
+        "layer": None if selection.layer == 0 else str(selection.layer + FIRST),
+        "head": None if selection.heads == (0,) else ",".join(str(head + FIRST) for head in selection.heads),
+        "token": None if selection.token is None else str(selection.token),
+    }
+    for name, value in values.items():
+        if value is None:
+            st.query_params.pop(name, None)
+        else:
+            st.query_params[name] = value
+    st.session_state["selection-linked"] = {name: st.query_params.get(name) for name in FIELDS}
+    if redraw:
+        choose(KEY, selection)
+
+
+def part_of(found: AttentionPatterns, selection: Selection) -> Part:
+    """The part that is selected."""
+    return found.part(fit(selection, found).part)
+
+
+def heads_of(selection: Selection) -> tuple[tuple[str, int, int], ...]:
+    """The selected heads, as `ablate` takes them."""
+    return tuple((selection.part, selection.layer, head) for head in selection.heads)
+
+
+def named(selection: Selection) -> str:
+    """The selected heads in words."""
+    heads = ", ".join(str(head + FIRST) for head in selection.heads)
+    part = f"{selection.part}, " if selection.part not in ("", "self") else ""
+    return f"{part}layer {selection.layer + FIRST}, head{'s' if len(selection.heads) > 1 else ''} {heads}"
+
+
+def head_picker(found: AttentionPatterns, selection: Selection) -> Selection:
+    """Menus for part, layer and head, for views without the component."""
+    with st.container(horizontal=True):
+        parts = [part.name for part in found.parts]
+        part = selection.part
+        if len(parts) > 1:
+            part = st.selectbox("Part", parts, parts.index(part), key=f"pick-part-{part}", width=140)
+        now = found.part(part)
+        layer = _number("Layer", f"{part}-{selection.layer}", now.layers, selection.layer)
+        head = _number("Head", f"{part}-{selection.heads[0]}", now.heads, selection.heads[0])
+    chosen = fit(Selection(selection.view, part, layer, (head,), selection.token), found)
+    if (chosen.part, chosen.layer, chosen.heads[0]) != (selection.part, selection.layer, selection.heads[0]):
+        keep(found, chosen, redraw=True)
+        return chosen
+    return selection
+
+
+def _number(label: str, key: str, count: int, chosen: int) -> int:
+    """A menu of layers or heads, counted as people do."""
+    options, index = range(count), min(chosen, count - 1)
+    named = f"pick-{label}-{key}"
+    return st.selectbox(label, options, index, key=named, format_func=lambda one: str(one + FIRST), width=110)
+
+
+def clicked(event, found: AttentionPatterns, selection: Selection, part: str) -> None:
+    """Take the head that was clicked in a chart of layers × heads."""
+    points = event.selection.get("head", []) if event else []
+    if points:
+        place = points[0]["layer"] - FIRST, points[0]["head"] - FIRST
+        if (part, *place) != (selection.part, selection.layer, selection.heads[0]):
+            keep(found, Selection(selection.view, part, place[0], (place[1],), selection.token), redraw=True)
+            st.rerun(scope="fragment")
+
+
+def _usual_view(found: AttentionPatterns) -> str:
+    """What is shown first: patches over their picture, else lines between tokens."""
+    return "image" if found.patches else "heads"
+
+
+def _linked(asked: dict[str, str | None], otherwise: Selection, usual: str) -> Selection:
+    """The selection of a link; what makes no sense there is left out."""
+    try:
+        heads = tuple(int(one) - FIRST for one in (asked["head"] or str(FIRST)).split(","))
+        token = None if asked["token"] is None else int(asked["token"])
+        view = asked["show"] or usual
+        if view not in VIEWS:
+            return otherwise
+        return Selection(view, asked["part"] or "", int(asked["layer"] or FIRST) - FIRST, heads, token)
+    except ValueError:
+        return otherwise

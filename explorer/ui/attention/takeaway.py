@@ -1,0 +1,2 @@
+def takeaway(*a):
+    pass
