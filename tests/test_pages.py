@@ -218,3 +218,75 @@ def test_methods_are_added_and_taken_away_by_a_click():
     pills.set_value(["saliency", "hirescam"]).run()
     assert list(app.dataframe[0].value["method"]) == ["Saliency", "HiResCAM"]
     assert not app.exception
+
+
+def attention(**query: str) -> AppTest:
+    return open_app("pages/attention.py", **query)
+
+
+def attending() -> list[str]:
+    from explorer import zoo
+    from explorer.ui.pickers import reads_with_attention
+
+    return [card.ref for card in zoo.cards() if reads_with_attention(card)]
+
+
+@pytest.mark.parametrize("ref", attending())
+def test_attention_opens_every_shipped_network_with_heads(ref):
+    app = attention(model=ref)
+    assert not app.exception
+    assert not app.error
+    assert app.metric[0].label == "Loss"
+    assert "What does it predict?" in texts(app)
+
+
+@pytest.mark.parametrize("ref", attending())
+@pytest.mark.parametrize("view", ["What does each do?", "Does it matter?", "Change it", "Flow"])
+def test_every_view_of_attention_draws(ref, view):
+    app = attention(model=ref, see=view)
+    assert not app.exception
+    assert not app.error
+
+
+def test_attention_from_scratch_draws():
+    app = attention(see="From scratch")
+    assert "What a longer text costs" in texts(app)
+    assert not app.exception
+
+
+def test_another_word_changes_the_heads_that_depend_on_it():
+    app = attention(see="Change it")
+    assert "How differently each head works" in texts(app)
+    app.text_area(key="other").set_value(app.text_area(key="text").value).run()
+    assert "B is the same as A" in " ".join(info.value for info in app.info)
+    assert not app.exception
+
+
+@pytest.mark.parametrize(
+    ("query", "told"),
+    [
+        ({"model": "zoo:nonsense"}, "no model of that name"),
+        ({"model": "zoo:digits-lenet"}, "attention"),
+        ({"text": "  "}, "Write a word at least"),
+        ({"text": "😀 שלום"}, "does not know"),
+        ({"layer": "99", "head": "x", "token": "-3"}, "Does it matter?"),
+        ({"see": "Does it matter?", "census": "0" * 32}, "none of that name"),
+    ],
+)
+def test_an_attention_link_with_what_there_is_not_is_told_and_the_page_stands(query, told):
+    app = attention(**query)
+    assert told in texts(app).replace("\\", "")
+    assert not app.exception
+
+
+def test_the_head_of_a_link_is_the_one_that_is_taken_away():
+    app = attention(see="Does it matter?", layer="2", head="3")
+    assert "Without layer 2, head 3" in texts(app)
+    assert not app.exception
+
+
+def test_a_network_that_another_page_can_not_open_gives_way_there():
+    app = attention(model="zoo:story-bert")
+    app = app.switch_page("pages/attribution.py").run()
+    assert not app.error
+    assert app.selectbox(key="model").value == "zoo:shapes-resnet"

@@ -37,6 +37,7 @@ class Role:
     about: str  # one sentence
     distance: bool = False  # it is a matter of distance alone: shuffled keys are any keys
     predicts: bool = False  # in a causal network the query is the token before, which predicts this one
+    apart: bool = False  # only where something stands between: else it would be the role of a neighbour
 
 
 ROLES = {
@@ -48,10 +49,10 @@ ROLES = {
         Role("same token", "Looks at other places with the same token."),
         Role("delimiter", "Looks at full stops and special tokens.", distance=True),
         Role("induction", "Looks at what came after the same token before: what followed once may follow again."),
-        Role("agreement", "From a verb, or what predicts it, to the subject that it agrees with.", predicts=True),
-        Role("coreference", "From a pronoun, or what predicts it, to whom it means.", predicts=True),
+        Role("agreement", "From a verb, or what predicts it, to a subject further off.", predicts=True, apart=True),
+        Role("coreference", "From a pronoun, or what predicts it, to whom it means.", predicts=True, apart=True),
         Role("adjective", "From a noun to its adjective."),
-        Role("object", "From an object to its verb."),
+        Role("object", "From an object to its verb, over what stands between.", apart=True),
         Role("year", "From each digit of the year to where it comes from.", predicts=True),
         Role("month", "From each digit of the month to where it comes from.", predicts=True),
         Role("day", "From each digit of the day to where it comes from.", predicts=True),
@@ -306,15 +307,14 @@ def _known(part: Part, found: AttentionPatterns, roles: Roles) -> Iterator[tuple
         if word is not None:
             tokens[word] = (*tokens.get(word, ()), token)
     for name, links in roles.links.items():
-        ahead = 1 if part.causal and ROLES[name].predicts else 0
-        yield (
-            name,
-            [
-                (tokens[word][0] - ahead if ahead else tokens[word][-1], _tokens(depends, tokens))
-                for word, depends in links
-                if word in tokens
-            ],
-        )
+        role = ROLES[name]
+        ahead = part.causal and role.predicts
+        places = []
+        for word, depends in links:
+            if word in tokens and not (role.apart and any(abs(word - one) == 1 for one in depends)):
+                query = tokens[word][0] - 1 if ahead else tokens[word][-1]
+                places.append((query, _tokens(depends, tokens)))
+        yield name, places
 
 
 def _tokens(words: Sequence[int], tokens: Mapping[int, tuple[int, ...]]) -> tuple[int, ...]:

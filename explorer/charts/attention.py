@@ -12,10 +12,13 @@ from explorer.charts.theme import letters, magnitude, signed
 BARE = {"domain": False, "ticks": False, "labelOverlap": False}
 
 
-def role_map(scores: PartScores, chosen: tuple[int, int] | None = None) -> alt.LayerChart:
+def role_map(
+    scores: PartScores, chosen: tuple[int, int] | None = None, named: Sequence[str] | None = None
+) -> alt.LayerChart:
     """Layers × heads, each in the colour of its best role and as strong as its score; `chosen` (layer, head) is framed.
 
-    A click on a head selects it: the parameter is called `head`.
+    named: all roles that have a colour, where several parts share theirs. A click on a head selects it: the parameter
+    is called `head`.
     """
     layers, heads = scores.entropy.shape
     best = scores.best
@@ -36,7 +39,7 @@ def role_map(scores: PartScores, chosen: tuple[int, int] | None = None) -> alt.L
                     "chosen": (layer, head) == chosen,
                 }
             )  # fmt: skip
-    present = [role for role in scores.roles if any(row["role"] == role for row in rows)]
+    present = list(named or best_roles(scores))
     frame = pd.DataFrame(rows)
     pick = alt.selection_point(name="head", fields=["layer", "head"], empty=False)
     base = _grid(frame).encode(
@@ -68,7 +71,13 @@ def role_map(scores: PartScores, chosen: tuple[int, int] | None = None) -> alt.L
     numbers = base.mark_text(fontSize=13, dy=9, fontWeight="bold").encode(
         text=alt.Text("score:Q", format=".2f"), opacity=_spoken()
     )
-    return alt.layer(cells, names, numbers).properties(height=58 * layers + 90)
+    return alt.layer(cells, names, numbers).properties(height=46 * layers + 70)
+
+
+def best_roles(*parts: PartScores) -> list[str]:
+    """The roles that some head has, in order."""
+    found = {part.roles[role]: None for part in parts for role in sorted(set(part.best.ravel()) - {-1})}
+    return list(found)
 
 
 def role_bars(scores: PartScores, layer: int, head: int) -> alt.LayerChart:

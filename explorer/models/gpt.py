@@ -35,17 +35,17 @@ def gpt(
     shape: tuple[int],
     classes: int,
     width: Width = 64,
-    depth: Depth = 3,
+    depth: Depth = 2,
     heads: Heads = 4,
     positions: Annotated[
         str,
         Choice(
-            ("rotary", "learned"),
-            help="Rotary turns queries and keys by their place, so that distance counts (as in Llama); learned adds a "
-            "vector for each place (as in GPT-2).",
+            ("learned", "rotary"),
+            help="Learned adds a vector for each place (as in GPT-2); rotary turns queries and keys by their place, so "
+            "that distance counts (as in Llama).",
             paper="https://arxiv.org/abs/2104.09864",
         ),
-    ] = "rotary",
+    ] = "learned",
 ) -> nn.Module:
     """A transformer that reads from left to right and learns to predict each next word.
 

@@ -41,7 +41,7 @@ def seq2seq(shape: tuple[int], classes: int, width: Width = 64, depth: Depth = 2
         vocab_size=classes, max_position_embeddings=shape[0], d_model=width, encoder_layers=depth,
         decoder_layers=depth, encoder_attention_heads=heads, decoder_attention_heads=heads,
         encoder_ffn_dim=4 * width, decoder_ffn_dim=4 * width, dropout=0.0, bos_token_id=START, eos_token_id=END,
-        pad_token_id=PAD, decoder_start_token_id=START, forced_eos_token_id=None,
+        pad_token_id=PAD, decoder_start_token_id=START, forced_eos_token_id=None, tie_word_embeddings=False,
         attn_implementation=attention.implementation(),
     )  # fmt: skip
     return Translator(BartForConditionalGeneration(config))

@@ -28,7 +28,10 @@ WINDOW = 128  # tokens that are drawn at once
 THUMBNAIL = 40  # codes on a side of a small picture
 DETAIL = 300_000  # bytes of base64, up to which the arithmetic of all heads is sent
 MASKED = -1e30  # a score this low is one where a query may not look
-MARKED = ("[CLS]", "[SEP]", "[PAD]", "<s>", "</s>", "<pad>", "<bos>", "<eos>", "<|endoftext|>", "<|begin_of_text|>")
+MARKED = (
+    "[START]", "[END]", "[CLS]", "[SEP]", "[PAD]", "<s>", "</s>", "<pad>", "<bos>", "<eos>", "<|endoftext|>",
+    "<|begin_of_text|>",
+)  # fmt: skip
 
 Roles = Mapping[str, Sequence[Sequence[str]]]  # part → layer → head → "previous token 0.93"
 _FILES = ("attention.js", "attention_text.js", "attention_arithmetic.js", "attention_image.js")

@@ -8,7 +8,7 @@ import streamlit as st
 from explorer import runs, zoo
 from explorer.ui.page import plain
 from explorer.ui.person import person
-from explorer.zoo.card import TEXT_TASKS, Card
+from explorer.zoo.card import Card
 
 DEFAULT = "zoo:shapes-resnet"
 
@@ -53,8 +53,8 @@ def classifies_pictures(card: Card) -> bool:
 
 
 def reads_with_attention(card: Card) -> bool:
-    """A network with heads of attention: a language model, or a vision transformer."""
-    return card.task in TEXT_TASKS or card.architecture == "vit"
+    """A network with heads of attention."""
+    return card.attends
 
 
 def model_picker(fits: Callable[[Card], bool] = lambda card: True, default: str = DEFAULT, key: str = "model") -> str:

@@ -67,23 +67,26 @@ def _language(card: Card, draft: Path, best: int, folder: Path) -> Card:
 def measured(card: Card) -> dict[str, float]:
     """What the card of a shipped model promises, measured on the model as the zoo opens it.
 
-    Of language models the best head's share of attention for each role it can have is among it, and all scores of all
-    heads are written beside the card.
+    Of networks with attention the best head's share of it for each role that it can have, above shuffled, is among it,
+    and all scores of all heads are written beside the card.
     """
-    if card.task not in TEXT_TASKS:
-        return {"test accuracy": test_accuracy(card)}
-    from explorer.attention.roles import course, score
+    if card.task in TEXT_TASKS:
+        loss, accuracy = text_scores(card)
+        found = {"test accuracy": accuracy, "test loss": loss}
+        if card.task == "text2text-generation":
+            found["answers wholly right"] = wholly_right(card)
+    else:
+        found = {"test accuracy": test_accuracy(card)}
+    if card.attends:
+        from explorer.attention.roles import course, score
 
-    scores = score(load(card.ref), examples=SCORED)
-    files.write_json(SHIPPED / card.ref.removeprefix("zoo:") / "roles.json", scores.to_json())
-    loss, accuracy = test_scores(card)
-    found = {"test accuracy": accuracy, "test loss": loss}
-    if card.task == "text2text-generation":
-        found["answers wholly right"] = wholly_right(card)
-    return found | {f"head: {role}": round(gain, 3) for role, gain in course(scores).items()}
+        scores = score(load(card.ref), examples=SCORED)
+        files.write_json(SHIPPED / card.ref.removeprefix("zoo:") / "roles.json", scores.to_json())
+        found |= {f"head: {role}": round(gain, 3) for role, gain in course(scores).items()}
+    return found
 
 
-def test_scores(card: Card) -> tuple[float, float]:
+def text_scores(card: Card) -> tuple[float, float]:
     """Loss in nats and accuracy over the asked tokens of the test split, of a language model of ours."""
     import torch
 

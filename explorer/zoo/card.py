@@ -40,6 +40,11 @@ class Card:
         """What the weights take in memory, at four bytes each."""
         return 4 * self.parameters
 
+    @property
+    def attends(self) -> bool:
+        """Whether it has heads of attention: a language model, or a vision transformer."""
+        return self.task in TEXT_TASKS or self.architecture == "vit"
+
     def to_json(self) -> dict[str, Any]:
         """The card as plain JSON values."""
         values = asdict(self)

@@ -108,13 +108,12 @@ def _ask(page: Page, text: str) -> float:
     page.get_by_label("Text", exact=True).fill(text)
     begun = time.perf_counter()
     page.keyboard.press("Control+Enter")
-    words = text.split()
     page.wait_for_function(
-        """words => {
-            const labels = [...document.querySelectorAll(".attention .queries [data-token], .attention .query")]
-            return labels.length > words.length && words.every((word, i) => labels[i + 1].textContent.trim() === word)
-        }""",
-        arg=words,
+        """words => [...document.querySelectorAll("[data-testid=stBidiComponentIsolated]")].some(place => {
+            const labels = [...(place.shadowRoot?.querySelectorAll(".queries .token") ?? [])]
+            return labels.length === words.length + 1 && words.every((word, i) => labels[i + 1].textContent === word)
+        })""",
+        arg=text.split(),
     )
     return time.perf_counter() - begun
 

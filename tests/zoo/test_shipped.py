@@ -8,7 +8,8 @@ import pytest
 
 from explorer import data, zoo
 from explorer.borrow import capture
-from explorer.zoo.card import Card
+from explorer.zoo.build import text_scores, wholly_right
+from explorer.zoo.card import TEXT_TASKS, Card
 from explorer.zoo.sources.zoo import SHIPPED
 from tests.zoo.conftest import write_own
 
@@ -17,6 +18,8 @@ TOLERANCE = 0.002  # another machine may round a borderline example the other wa
 
 
 def accuracy(card: Card) -> float:
+    if card.task in TEXT_TASKS:
+        return text_scores(card)[1]
     test = data.load(card.dataset, "test", **card.dataset_settings)
     return float((zoo.load(card.ref).predict(test.x).argmax(1) == test.y).mean())
 
@@ -32,6 +35,11 @@ def card(request, configure) -> Card:
 
 def test_it_reaches_the_accuracy_on_its_card(card):
     assert keeps_its_promise(card)
+
+
+def test_dates_are_written_rightly_to_the_last_digit():
+    card = zoo.load("zoo:dates-seq2seq").card
+    assert wholly_right(card) == pytest.approx(card.metrics["answers wholly right"], abs=TOLERANCE)
 
 
 def test_it_takes_and_names_what_its_data_set_has(card):
@@ -51,10 +59,14 @@ def test_its_card_counts_rightly(card):
 
 def test_its_layers_can_be_captured_and_the_tree_comes_back(card):
     model = zoo.load(card.ref)
-    example = data.load(card.dataset, "test", **card.dataset_settings).x[:2]
+    test = data.load(card.dataset, "test", **card.dataset_settings)
     with model.borrow() as module, capture(module) as outputs:
-        logits = module(model.preprocess(example))
-        assert logits.shape == (2, len(card.labels))
+        if card.task in TEXT_TASKS:
+            ids = model.preprocess(test.texts[0])
+            logits = module(ids, **({"decoder_input_ids": ids} if test.answers else {})).logits
+            assert logits.shape == (*ids.shape, len(card.labels))
+        else:
+            assert module(model.preprocess(test.x[:2])).shape == (2, len(card.labels))
     assert len(outputs) > 3
     with model.borrow() as again:
         assert again is module

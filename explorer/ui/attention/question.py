@@ -18,7 +18,7 @@ LETTERS = 2000  # of a text that stands in the link
 MOST = 100_000  # that are taken
 ENGLISH = "The keys that lay beside the cabinet were lost because nobody had looked for them."
 USUAL = {  # index of the test text that a network shows first, chosen for what its heads do there
-    "story": 5,
+    "story": 40,
     "dates": 3,
 }
 

@@ -56,16 +56,21 @@ def roles(model: Model, asked: Asked) -> None:
     reading = patterns_of(model, asked)
     chosen = head_picker(reading, selected(reading))
     st.caption(
-        f"Scored on {found.examples} test examples of **{plain(found.dataset)}**, where it is known which token depends on "
-        "which. The number is the share of a head's attention that lies on the right tokens; a head is named only where "
-        "that exceeds the share on shuffled tokens by 0.1 or more. Click a head to see all its scores."
+        f"Scored on {found.examples} test examples of **{plain(found.dataset)}**, where it is known what depends on "
+        "what. The number is the share of a head's attention that lies on the right tokens; a head is named only "
+        "where that exceeds the share on shuffled tokens by 0.1 or more. Click a head to see all its scores."
     )
+    named = charts.best_roles(*found.parts.values())
     for name, part in found.parts.items():
         if len(found.parts) > 1:
             st.markdown(f"*{name}*")
         at = (chosen.layer, chosen.heads[0]) if name == chosen.part else None
         event = st.altair_chart(
-            charts.role_map(part, at), width="stretch", on_select="rerun", key=f"roles-{name}", selection_mode=["head"]
+            charts.role_map(part, at, named),
+            width="stretch",
+            on_select="rerun",
+            key=f"roles-{name}",
+            selection_mode=["head"],
         )
         clicked(event, reading, chosen, name)
     part = found.parts[chosen.part]
