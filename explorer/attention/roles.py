@@ -100,6 +100,18 @@ class RoleScores:
     examples: int
     parts: Mapping[str, PartScores]  # by the name of the part
 
+    def telling(self) -> tuple[str, int, int] | None:
+        """Part, layer and head with the clearest role that is no matter of distance; None where none is clear."""
+        found = []
+        for name, part in self.parts.items():
+            for role in part.roles:
+                layer, head = part.head(role)
+                row = part.roles.index(role), layer, head
+                gain = part.mass[row] - part.shuffled[row]
+                if not ROLES[role].distance and gain >= CLEAR:
+                    found.append((gain, name, layer, head))
+        return max(found)[1:] if found else None
+
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values, rounded."""
         parts = {

@@ -1,28 +1,21 @@
 """The code panel: one map as a script of its own, in torch and Captum, that leaves the very same numbers.
 
-What it holds is the source that ran here: of the method, of whatever of ours that calls, and of the architecture, with
-the decorators and annotations for menus taken off. So it can't say anything else than the page does.
+What it holds is the source that ran here: of the method, of whatever of ours that calls, and of the architecture.
 """
 
-import ast
-import builtins
-import inspect
-import sys
 import textwrap
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from types import ModuleType
+from collections.abc import Iterator
 from typing import Any
 
-from explorer import models, runs, zoo
+from explorer import zoo
 from explorer.attribution import graph, layers
 from explorer.attribution.base import METHODS, Attribution
 from explorer.attribution.baselines import baseline
 from explorer.attribution.explain import NUMBERS, flat, map_layer
 from explorer.attribution.traits import traits
+from explorer.source import Parts, imports, keywords, own_network, picture
 from explorer.zoo.model import Model
 
-OURS = "explorer"
 SCORE = '''
 class Score(nn.Module):
     """One number for each picture: the logit of a class, or by how much it exceeds another's."""
@@ -36,8 +29,8 @@ class Score(nn.Module):
         return logits[:, self.target] - (0 if self.versus is None else logits[:, self.versus])
 '''
 IMPORTS = {
-    "from types import SimpleNamespace", "import numpy as np", "import torch", "from PIL import Image",
-    "from torch import nn",
+    "from __future__ import annotations", "from types import SimpleNamespace", "import numpy as np", "import torch",
+    "from PIL import Image", "from torch import nn",
 }  # fmt: skip
 
 
@@ -51,7 +44,7 @@ def script(found: Attribution) -> str:
     known = traits(model)
     layer = map_layer(model, found.layer) if found.layer else None
     lrp = found.method == "lrp"
-    parts = _Parts()
+    parts = Parts()
     parts.add(METHODS[found.method].make)
     parts.add(flat)
     if _asks(found.method, "baseline"):
@@ -64,9 +57,7 @@ def script(found: Attribution) -> str:
     lines = [
         f'"""{METHODS[found.method].facts["title"]} of {found.ref}, class {found.target}, as scores.npy (H, W)."""',
         "",
-        "from __future__ import annotations",
-        "",
-        *sorted(IMPORTS | parts.imports, key=lambda line: (line.split()[0] != "import", line)),
+        *imports(IMPORTS | parts.imports),
         "",
         *(source + "\n" for source in parts.sources),
         SCORE.strip("\n"),
@@ -77,11 +68,7 @@ def script(found: Attribution) -> str:
         "    if getattr(part, 'inplace', False):",
         "        part.inplace = False  # gradients need what came before",
         "score = Score(net, " + ", ".join(str(v) for v in (found.target, found.versus)) + ").eval()",
-        'picture = np.asarray(Image.open("picture.png"))',
-        "picture = picture[..., None] if picture.ndim == 2 else picture  # (H, W, C)",
-        f"mean = torch.tensor({model.card.mean}).view(1, -1, 1, 1)",
-        f"std = torch.tensor({model.card.std}).view(1, -1, 1, 1)",
-        "x = (torch.from_numpy(picture.copy()).permute(2, 0, 1)[None].float() / 255 - mean) / std  # (1, C, H, W)",
+        *picture(model),
         "",
         "# 2. What the method is given",
         "case = SimpleNamespace(score=score, x=x, picture=picture, out_of_time=False)",
@@ -90,23 +77,11 @@ def script(found: Attribution) -> str:
         *_given(found, model, layer, lrp, known),
         "",
         "# 3. The map",
-        f"raw = {METHODS[found.method].make.__name__}(case{_keywords(found.settings)})  # (1, c, h, w)",
+        f"raw = {METHODS[found.method].make.__name__}(case{keywords(found.settings)})  # (1, c, h, w)",
         'np.save("scores.npy", flat(raw, x.shape[-2:]))',
         "",
     ]
     return "\n".join(lines)
-
-
-def weights_file(ref: str) -> Path:
-    """The file of weights that the script of a `zoo:` or `run:` model wants beside it as model.safetensors."""
-    from explorer.zoo.sources import run
-    from explorer.zoo.sources.zoo import SHIPPED
-
-    parsed = zoo.parse(ref)
-    if parsed.source == "zoo":
-        return SHIPPED / parsed.name / "model.safetensors"
-    settled = run.settle(parsed)
-    return runs.checkpoint(runs.folder(settled.name), settled.step)
 
 
 def _given(found: Attribution, model: Model, layer: layers.MapLayer | None, lrp: bool, known: Any) -> Iterator[str]:
@@ -135,7 +110,7 @@ def _given(found: Attribution, model: Model, layer: layers.MapLayer | None, lrp:
         yield "layer.register_forward_hook(lambda module, inputs, output: case.maps.back(case.maps(output), output))"
 
 
-def _network(model: Model, parts: "_Parts") -> list[str]:
+def _network(model: Model, parts: Parts) -> list[str]:
     """The lines that make `net`."""
     parsed = zoo.parse(model.card.ref)
     if parsed.source == "torchvision":
@@ -160,133 +135,11 @@ def _network(model: Model, parts: "_Parts") -> list[str]:
             f'net = AutoModelForImageClassification.from_pretrained({parsed.name!r}, attn_implementation="eager")',
             "net = Logits(net).eval().requires_grad_(False)",
         ]
-    make = models.MODELS[model.card.architecture].make
-    parts.add(make)
-    parts.imports.add("from safetensors.torch import load_file")
-    return [
-        f"net = {make.__name__}({model.card.shape}, {len(model.card.labels)}{_keywords(model.card.settings)})",
-        'net.load_state_dict(load_file("model.safetensors"))',
-        "net.eval().requires_grad_(False)",
-    ]
-
-
-def _keywords(values: Any) -> str:
-    return "".join(f", {name}={value!r}" for name, value in values.items())
+    return own_network(model, parts)
 
 
 def _asks(method: str, name: str) -> bool:
     """Whether a method's code, or what it calls of ours, asks the case for `name`."""
-    parts = _Parts()
+    parts = Parts()
     parts.add(METHODS[method].make)
     return any(f"case.{name}" in source for source in parts.sources)
-
-
-class _Parts:
-    """Sources of ours that a function needs, each once, in an order in which they can stand, and their imports."""
-
-    def __init__(self) -> None:
-        self.sources: list[str] = []
-        self.imports: set[str] = set()
-        self._seen: set[str] = set()
-
-    def add(self, thing: Callable[..., Any] | type) -> None:
-        """A function or class of ours, after everything that it needs."""
-        if thing.__qualname__ in self._seen:
-            return
-        self._seen.add(thing.__qualname__)
-        module = sys.modules[thing.__module__]
-        tree = ast.parse(textwrap.dedent(inspect.getsource(thing)))
-        bare = _Bare(vars(module))
-        tree = ast.fix_missing_locations(bare.visit(tree))
-        self._needs(tree, module)
-        for other in bare.called:
-            self.add(other)
-        plain = isinstance(thing, type) and "Annotated" not in inspect.getsource(thing)
-        verbatim = plain and not tree.body[0].decorator_list
-        self.sources.append(textwrap.dedent(inspect.getsource(thing)) if verbatim else ast.unparse(tree) + "\n")
-
-    def _needs(self, tree: ast.AST, module: ModuleType) -> None:
-        names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
-        inside = {alias.asname or alias.name for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)
-                  for alias in node.names}  # fmt: skip
-        for name in sorted(names - inside):
-            if name not in vars(module) or hasattr(builtins, name):
-                continue
-            value = vars(module)[name]
-            if isinstance(value, ModuleType) and value.__name__.split(".")[0] == OURS:
-                continue  # what is called of it has been taken over already
-            home = sys.modules.get(getattr(value, "__module__", ""), None)
-            if callable(value) and home and home.__name__.split(".")[0] == OURS:
-                self.add(value)
-            elif not self._imported(name, module):
-                self._assigned(name, module)
-
-    def _imported(self, name: str, module: ModuleType) -> bool:
-        """Take over the import that binds a name in a module; a name of ours is looked for where it comes from."""
-        for node in ast.walk(ast.parse(inspect.getsource(module))):
-            for alias in getattr(node, "names", ()) if isinstance(node, ast.Import | ast.ImportFrom) else ():
-                if (alias.asname or alias.name).split(".")[0] != name:
-                    continue
-                if isinstance(node, ast.ImportFrom) and node.module.split(".")[0] == OURS:
-                    self._assigned(alias.name, sys.modules[node.module])
-                else:
-                    alone = (
-                        ast.Import([alias]) if isinstance(node, ast.Import) else ast.ImportFrom(node.module, [alias], 0)
-                    )
-                    self.imports.add(ast.unparse(alone))
-                return True
-        return False
-
-    def _assigned(self, name: str, module: ModuleType) -> None:
-        """Take over the line that gives a constant of ours its value."""
-        if name in self._seen:
-            return
-        self._seen.add(name)
-        for node in ast.parse(inspect.getsource(module)).body:
-            targets = node.targets if isinstance(node, ast.Assign) else []
-            bound = {part.id for target in targets for part in ast.walk(target) if isinstance(part, ast.Name)}
-            if name in bound:
-                self._seen |= bound
-                self._needs(node.value, module)
-                self.sources.append(ast.unparse(node) + "\n")
-
-
-class _Bare(ast.NodeTransformer):
-    """Takes off what is there for menus and readers of types, and calls methods of ours by their bare name."""
-
-    def __init__(self, names: dict[str, Any]) -> None:
-        self._names = names
-        self.called: list[Callable[..., Any]] = []  # functions of ours that were named by their module
-
-    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
-        node.decorator_list = [each for each in node.decorator_list if not self._ours(each)]
-        node.returns = None
-        for argument in (*node.args.args, *node.args.kwonlyargs):
-            argument.annotation = None
-        for extra in (node.args.vararg, node.args.kwarg):
-            if extra:
-                extra.annotation = None
-        return self.generic_visit(node)
-
-    def _ours(self, decorator: ast.expr) -> bool:
-        """Whether a decorator comes from us: it registers something."""
-        name = next(node.id for node in ast.walk(decorator) if isinstance(node, ast.Name))
-        value = self._names.get(name)
-        module = getattr(value, "__module__", None) or type(value).__module__
-        return value is not None and module.split(".")[0] == OURS
-
-    def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:
-        node.decorator_list = []
-        return self.generic_visit(node)
-
-    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST | None:
-        self.generic_visit(node)
-        return ast.Assign([node.target], node.value) if node.value else None
-
-    def visit_Attribute(self, node: ast.Attribute) -> ast.AST:
-        if isinstance(node.value, ast.Name):
-            module = self._names.get(node.value.id)
-            if isinstance(module, ModuleType) and module.__name__.split(".")[0] == OURS:
-                self.called.append(getattr(module, node.attr))
-                return ast.copy_location(ast.Name(node.attr, ast.Load()), node)
-        return self.generic_visit(node)

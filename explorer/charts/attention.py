@@ -10,6 +10,7 @@ from explorer.attention.roles import PartScores
 from explorer.charts.theme import letters, magnitude, signed
 
 BARE = {"domain": False, "ticks": False, "labelOverlap": False}
+COLUMNS = 4  # of a legend of roles
 
 
 def role_map(
@@ -55,7 +56,7 @@ def role_map(
             color=alt.condition(
                 "datum.role === 'none is clear'",
                 alt.value("#8892A0"),
-                alt.Color("role:N", scale=alt.Scale(domain=present), legend=alt.Legend(columns=4, title=None)),
+                alt.Color("role:N", scale=alt.Scale(domain=present), legend=alt.Legend(columns=COLUMNS, title=None)),
             ),
             opacity=alt.condition(
                 "datum.role === 'none is clear'",
@@ -71,7 +72,8 @@ def role_map(
     numbers = base.mark_text(fontSize=13, dy=9, fontWeight="bold").encode(
         text=alt.Text("score:Q", format=".2f"), opacity=_spoken()
     )
-    return alt.layer(cells, names, numbers).properties(height=46 * layers + 70)
+    legend = 32 * -(-len(present) // COLUMNS)  # pixels of its rows
+    return alt.layer(cells, names, numbers).properties(height=58 * layers + 60 + legend)
 
 
 def best_roles(*parts: PartScores) -> list[str]:

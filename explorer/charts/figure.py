@@ -1,4 +1,4 @@
-"""Figures for a paper: a few primitives on white ground, drawn alike as SVG and, by PIL, as PNG. No browser is needed."""
+"""Figures for a paper: a few primitives on white ground, drawn as SVG and, by PIL, as PNG. No browser is needed."""
 
 import base64
 import html
@@ -302,7 +302,7 @@ def _corners(part: Box | Picture, scale: float) -> tuple[int, int, int, int]:
 
 @lru_cache(64)
 def _font(size: float, bold: bool = False) -> ImageFont.FreeTypeFont:
-    """DejaVu Sans, which knows most scripts: from matplotlib, which is not imported, or this machine; else PIL's own."""
+    """DejaVu Sans, which knows most scripts: from matplotlib (not imported) or this machine; else PIL's own."""
     name = f"DejaVuSans{'-Bold' if bold else ''}.ttf"
     found = find_spec("matplotlib")
     folders = found.submodule_search_locations if found else None

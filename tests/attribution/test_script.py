@@ -12,7 +12,8 @@ from PIL import Image
 from explorer import attribution, data, zoo
 from explorer.attribution.arena import fitting
 from explorer.attribution.base import Attribution
-from explorer.attribution.script import script, weights_file
+from explorer.attribution.script import script
+from explorer.source import weights_file
 from tests.zoo.conftest import save_tiny
 
 RUN_ALL = """

@@ -6,7 +6,7 @@ import streamlit as st
 from explorer.attention import AttentionPatterns, Comparison, Predictions, change, mask_token
 from explorer.charts import attention as charts
 from explorer.ui.attention.chosen import clicked, head_picker, selected
-from explorer.ui.attention.predicted import TOP, _distinct
+from explorer.ui.attention.predicted import TOP, distinct
 from explorer.ui.attention.question import KNOWN, Asked, patterns_of
 from explorer.ui.attention_views import Selection, attention_views
 from explorer.ui.draw import draw
@@ -111,7 +111,7 @@ def _answers(compared: Comparison) -> None:
     earlier = dict(zip(before.top[place], before.probabilities[place], strict=True))
     draw(
         charts.likely(
-            _distinct(shown), [float(earlier.get(word, 0)) for word in shown],
+            distinct(shown), [float(earlier.get(word, 0)) for word in shown],
             [float(later.get(word, 0)) for word in shown], ("A", "B"),
         ),
         "changed-answers", "The likeliest answers in A and in B",

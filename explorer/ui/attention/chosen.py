@@ -4,7 +4,8 @@ import streamlit as st
 
 from explorer.attention import AttentionPatterns
 from explorer.attention.base import Part
-from explorer.ui.attention_views import VIEWS, Selection, choose, fit
+from explorer.attention.roles import recorded
+from explorer.ui.attention_views import Selection, choose, fit
 
 KEY = "attention"  # of the component
 FIRST = 1  # layers and heads are counted from 1 for people
@@ -12,34 +13,46 @@ FIELDS = ("show", "part", "layer", "head", "token")  # as they stand in the URL
 
 
 def selected(found: AttentionPatterns) -> Selection:
-    """What is selected: what was clicked last, else what the link says, else the network's first head."""
-    kept = st.session_state.get("selection")
-    asked = {name: st.query_params.get(name) for name in FIELDS}
-    if kept is None or asked != st.session_state.get("selection-linked"):
-        kept = _linked(asked, kept or Selection(_usual_view(found)), _usual_view(found))
+    """What is selected: what was clicked last, else what the link says, else what this network shows first."""
+    state, usual = st.session_state, _usual(found)
+    kept, asked = state.get("selection"), _in_link()
+    if kept is not None and fit(kept, found) == fit(state["selection-usual"], found) != usual:
+        kept = None  # untouched, of the network before
+        choose(KEY, usual)
+    if kept is None or asked != state.get("selection-linked"):
+        kept = _linked(asked, kept or usual, usual)
         choose(KEY, fit(kept, found))
-    st.session_state["selection"] = kept
+    state["selection"], state["selection-usual"] = kept, usual
     return fit(kept, found)
 
 
 def keep(found: AttentionPatterns, selection: Selection, redraw: bool = False) -> None:
     """Remember a selection and put it into the link; `redraw` shows it in the component too."""
-    st.session_state["selection"] = selection
-    values = {
-        "show": None if selection.view == _usual_view(found) else selection.view,
-        "part": selection.part if selection.part not in ("", "self", "encoder") else None,
-        "layer": None if selection.layer == 0 else str(selection.layer + FIRST),
-        "head": None if selection.heads == (0,) else ",".join(str(head + FIRST) for head in selection.heads),
-        "token": None if selection.token is None else str(selection.token),
-    }
-    for name, value in values.items():
-        if value is None:
+    st.session_state["selection"], usual = selection, _usual(found)
+    values, first = _words(selection), _words(usual)
+    for name in FIELDS:
+        if values[name] == first[name]:
             st.query_params.pop(name, None)
         else:
-            st.query_params[name] = value
-    st.session_state["selection-linked"] = {name: st.query_params.get(name) for name in FIELDS}
+            st.query_params[name] = values[name]
+    st.session_state["selection-linked"] = _in_link()
     if redraw:
         choose(KEY, selection)
+
+
+def _words(selection: Selection) -> dict[str, str]:
+    """A selection as it stands in the link."""
+    return {
+        "show": selection.view,
+        "part": selection.part,
+        "layer": str(selection.layer + FIRST),
+        "head": ",".join(str(head + FIRST) for head in selection.heads),
+        "token": "" if selection.token is None else str(selection.token),
+    }
+
+
+def _in_link() -> dict[str, str | None]:
+    return {name: st.query_params.get(name) for name in FIELDS}
 
 
 def part_of(found: AttentionPatterns, selection: Selection) -> Part:
@@ -93,19 +106,19 @@ def clicked(event, found: AttentionPatterns, selection: Selection, part: str) ->
             st.rerun(scope="fragment")
 
 
-def _usual_view(found: AttentionPatterns) -> str:
-    """What is shown first: patches over their picture, else lines between tokens."""
-    return "image" if found.patches else "heads"
+def _usual(found: AttentionPatterns) -> Selection:
+    """What is shown first: patches over their picture, else lines between tokens, of the head that is known best."""
+    scores = recorded(found.ref)
+    part, layer, head = (scores and scores.telling()) or (found.parts[0].name, 0, 0)
+    return fit(Selection("image" if found.patches else "heads", part, layer, (head,)), found)
 
 
-def _linked(asked: dict[str, str | None], otherwise: Selection, usual: str) -> Selection:
-    """The selection of a link; what makes no sense there is left out."""
+def _linked(asked: dict[str, str | None], otherwise: Selection, usual: Selection) -> Selection:
+    """The selection of a link; what it leaves out is as usual, and what makes no sense there is left out."""
+    said = _words(usual) | {name: value for name, value in asked.items() if value is not None}
     try:
-        heads = tuple(int(one) - FIRST for one in (asked["head"] or str(FIRST)).split(","))
-        token = None if asked["token"] is None else int(asked["token"])
-        view = asked["show"] or usual
-        if view not in VIEWS:
-            return otherwise
-        return Selection(view, asked["part"] or "", int(asked["layer"] or FIRST) - FIRST, heads, token)
+        heads = tuple(int(one) - FIRST for one in said["head"].split(","))
+        token = int(said["token"]) if said["token"] else None
+        return Selection(said["show"], said["part"], int(said["layer"]) - FIRST, heads, token)
     except ValueError:
         return otherwise

@@ -1,5 +1,6 @@
 """Does it matter? A head is taken away: what changes here, and over many test texts."""
 
+import numpy as np
 import pandas as pd
 import streamlit as st
 
@@ -10,7 +11,7 @@ from explorer.attention.census import Census
 from explorer.charts import attention as charts
 from explorer.errors import ExplorerError
 from explorer.ui.attention.chosen import FIRST, clicked, head_picker, heads_of, named, selected
-from explorer.ui.attention.predicted import TOP, _distinct, place_of
+from explorer.ui.attention.predicted import TOP, before, distinct, place_of
 from explorer.ui.attention.question import KNOWN, Asked, patterns_of
 from explorer.ui.attention_views import Selection
 from explorer.ui.draw import draw
@@ -41,19 +42,23 @@ def worth(model: Model, asked: Asked, found: AttentionPatterns, chosen: Selectio
 
 
 def _told(done: Ablation, chosen: Selection) -> None:
-    place = place_of(done.before, chosen)
+    moved = np.abs(done.kept_after - done.kept_before)
+    place = int(moved.argmax()) if chosen.token is None else place_of(done.before, chosen)
     answer = done.before.top[place][0]
+    after = f" after “{plain(before(done.before, place))}”" if done.before.kind in ("next", "answer") else ""
+    if chosen.token is None and len(moved) > 1:
+        st.caption("No token is held: here is the place where it matters most.")
     with st.container(horizontal=True):
         st.metric("Loss", f"{done.loss_after:.3f}", f"{done.change:+.3f} nats", delta_color="inverse")
         st.metric(
-            f"Probability of “{plain(answer)}”", f"{done.kept_after[place]:.1%}",
+            f"Probability of “{plain(answer)}”{after}", f"{done.kept_after[place]:.1%}",
             f"{100 * (done.kept_after[place] - done.kept_before[place]):+.1f} points",
         )  # fmt: skip
     words = done.before.top[place][:TOP]
     later = dict(zip(done.after.top[place], done.after.probabilities[place], strict=True))
-    after = [float(later.get(word, 0.0)) for word in words]
+    without = [float(later.get(word, 0.0)) for word in words]
     draw(
-        charts.likely(_distinct(words), done.before.probabilities[place][:TOP], after),
+        charts.likely(distinct(words), done.before.probabilities[place][:TOP], without),
         "ablated", f"The likeliest answers with and without {named(chosen)}",
     )  # fmt: skip
     if done.output_before == done.output_after:

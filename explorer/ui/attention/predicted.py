@@ -1,5 +1,7 @@
 """What the network expects, beside its heads."""
 
+from collections.abc import Iterable
+
 import numpy as np
 import streamlit as st
 
@@ -35,13 +37,13 @@ def predicted(model: Model, asked: Asked, chosen: Selection = USUAL) -> None:
         return
     place = place_of(found, chosen)
     actual = found.actual[place]
-    where = f" after **{plain(_before(found, place))}**" if found.kind in ("next", "answer") else ""
+    where = f" after **{plain(before(found, place))}**" if found.kind in ("next", "answer") else ""
     where = f" instead of **{plain(actual)}**" if found.kind == "masked" and actual else where
     truth = "" if actual is None else f" Truly: **{plain(actual)}**, {np.exp(-found.surprise[place]):.1%}."
     st.caption(f"{ABOUT[found.kind]}{truth if found.kind != 'masked' else ''}")
     st.markdown(f"Likeliest{where}")
     draw(
-        charts.likely(_distinct(found.top[place][:TOP]), found.probabilities[place][:TOP], None),
+        charts.likely(distinct(found.top[place][:TOP]), found.probabilities[place][:TOP], None),
         "predictions",
         f"The likeliest answers: {', '.join(found.top[place][:3])}",
     )
@@ -62,11 +64,12 @@ def place_of(found: Predictions, chosen: Selection) -> int:
     return len(found.positions) - 1 if found.kind == "next" else 0
 
 
-def _before(found: Predictions, place: int) -> str:
+def before(found: Predictions, place: int) -> str:
+    """The token after which a prediction stands."""
     return found.tokens[found.positions[place]]
 
 
-def _distinct(words) -> list[str]:
+def distinct(words: Iterable[str]) -> list[str]:
     """Different tokens may be spelled alike; bars need names of their own."""
     seen: dict[str, int] = {}
     named = []

@@ -73,7 +73,7 @@ def _box(label: str, key: str, usual: str, model: TextModel, help: str | None = 
     if state[key] == state.get(before, usual) and state[key] != usual:  # untouched, of the network before
         state[key] = usual
     state[before] = usual
-    text = st.text_area(label, key=key, height=110 if key == "text" else 68, max_chars=MOST, help=help,
+    text = st.text_area(label, key=key, height=170 if key == "text" else 68, max_chars=MOST, help=help,
                         persist_state="session")  # fmt: skip
     if len(text) <= LETTERS:
         to_link(key, text, usual)

@@ -1,8 +1,5 @@
 """Take it away: pictures, numbers, the code that makes them, a report, and the link."""
 
-import io
-
-import PIL.Image
 import streamlit as st
 
 from explorer.attribution.arena import Question
@@ -10,8 +7,10 @@ from explorer.attribution.base import METHODS, Attribution
 from explorer.attribution.export import grid_png, grid_svg, npy, png, svg
 from explorer.attribution.measures import Measured
 from explorer.attribution.report import report
-from explorer.attribution.script import script, weights_file
+from explorer.attribution.script import script
 from explorer.errors import ExplorerError
+from explorer.source import weights_file
+from explorer.ui.give import address, give, link, png_of
 from explorer.ui.heatmaps import View
 from explorer.ui.page import plain
 from explorer.zoo.model import Model
@@ -35,33 +34,17 @@ def takeaway(
             "Map", names, key="take", format_func=lambda name: METHODS[name].facts["title"], width=260
         )
         one = found[names.index(method)]
-        _give("PNG", lambda: png(one, view.show, view.opacity), f"{method}.png", "image/png")
-        _give("SVG", lambda: svg(one, view.show, view.opacity).encode(), f"{method}.svg", "image/svg+xml")
-        _give("NPY", lambda: npy(one), f"{method}.npy", "application/octet-stream")
+        give("PNG", lambda: png(one, view.show, view.opacity), f"{method}.png")
+        give("SVG", lambda: svg(one, view.show, view.opacity).encode(), f"{method}.svg")
+        give("NPY", lambda: npy(one), f"{method}.npy")
     with st.container(horizontal=True):
         shared = view.scale == "shared"
-        _give("All as PNG", lambda: grid_png(found, view.show, view.opacity, shared), "arena.png", "image/png")
-        _give("All as SVG", lambda: grid_svg(found, view.show, view.opacity, shared).encode(), "arena.svg",
-              "image/svg+xml")  # fmt: skip
-        _give("Report", lambda: _report(model, found, measured, titles), "report.html", "text/html")
-        with st.popover("Link", icon=":material/link:"):
-            st.code(address(), language=None)
-            st.caption("It opens this page with these settings, number for number. Uploads are not in it.")
+        give("All as PNG", lambda: grid_png(found, view.show, view.opacity, shared), "arena.png")
+        give("All as SVG", lambda: grid_svg(found, view.show, view.opacity, shared).encode(), "arena.svg")
+        give("Report", lambda: _report(model, found, measured, titles), "report.html")
+        link("It opens this page with these settings, number for number. Uploads are not in it.")
     with st.expander("The same in PyTorch and Captum", icon=":material/code:"):
         _code(one)
-
-
-def address() -> str:
-    """The address of the page as it is now."""
-    from urllib.parse import urlencode
-
-    base = (st.context.url or "").split("?")[0]
-    asked = urlencode(st.query_params.to_dict())
-    return f"{base}?{asked}" if asked else base
-
-
-def _give(label: str, make, name: str, kind: str) -> None:
-    st.download_button(label, make, name, kind, icon=":material/download:", on_click="ignore", key=f"give-{label}")
 
 
 def _report(model: Model, found: list[Attribution], measured: list[Measured], titles: list[str]) -> bytes:
@@ -78,15 +61,7 @@ def _code(one: Attribution) -> None:
         st.caption(f"There is no script for this one: {plain(error.wrong)}.")
         return
     with st.container(horizontal=True):
-        _give("picture.png", lambda: _picture(one), "picture.png", "image/png")
+        give("picture.png", lambda: png_of(one.picture), "picture.png")
         if one.ref.startswith(("zoo:", "run:")):
-            _give("model.safetensors", lambda: weights_file(one.ref).read_bytes(), "model.safetensors",
-                  "application/octet-stream")  # fmt: skip
+            give("model.safetensors", lambda: weights_file(one.ref).read_bytes(), "model.safetensors")
     st.caption("Put the files beside the script; it leaves `scores.npy`, the very numbers of the map above.")
-
-
-def _picture(one: Attribution) -> bytes:
-    pixels = one.picture[..., 0] if one.picture.shape[-1] == 1 else one.picture
-    file = io.BytesIO()
-    PIL.Image.fromarray(pixels).save(file, "PNG")
-    return file.getvalue()

@@ -137,7 +137,7 @@ VIEWS.heads = {
         const [box, side] = node.children
         const [canvas, first, second] = box.querySelector(".loom").children
         const count = Math.max(queries.length, keys.length)
-        const high = count > 40 ? 19 : 24
+        const high = Math.max(18, Math.min(24, Math.floor((ui.data.height - 36) / count))) // all in sight, if that can be
         const total = Math.min(760, box.clientWidth - 2)
         const fill = (column, at, names, segments) => {
             column.replaceChildren(...at.map(i => {
