@@ -26,7 +26,7 @@ class TrainConfig:
         Choice(
             (8, 16, 32, 64, 128, 256, 512),
             group="Length",
-            help="Examples that share one step: larger batches give smoother, fewer steps.",
+            help="Examples that share one step, or all of them: larger batches give smoother, fewer steps.",
             paper="https://arxiv.org/abs/1812.06162",
         ),
     ] = 64
@@ -158,16 +158,6 @@ class TrainConfig:
                 "This training run", f"it has no setting {sorted(unknown)[0]!r}", "Leave it out, or check its spelling"
             )
         return cls(**values)
-
-
-def check_batch(config: TrainConfig, examples: int) -> None:
-    """Raise ExplorerError where one batch would need more examples than there are."""
-    if config.batch_size > examples:
-        raise ExplorerError(
-            f"Batches of {config.batch_size}",
-            f"{config.dataset} has only {examples} training examples",
-            "Choose a smaller batch size",
-        )
 
 
 def _pairs(settings: Any) -> tuple[tuple[str, Any], ...]:

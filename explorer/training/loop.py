@@ -16,7 +16,7 @@ from explorer import data, models
 from explorer.data.base import Dataset
 from explorer.data.text import IGNORED
 from explorer.errors import ExplorerError
-from explorer.training.config import TrainConfig, check_batch
+from explorer.training.config import TrainConfig
 from explorer.training.objectives import Batch, objective
 
 EVALUATION_BATCH = 256
@@ -55,7 +55,7 @@ class Learner:
     @property
     def steps_per_epoch(self) -> int:
         """Whole batches only: what is left over takes its turn in another epoch's order."""
-        return len(self.train) // self.config.batch_size
+        return max(1, len(self.train) // self.config.batch_size)
 
     @property
     def total(self) -> int:
@@ -111,7 +111,6 @@ def prepare(config: TrainConfig, device: str = "cpu") -> Learner:
     train, validation = (
         data.load(config.dataset, split, **dict(config.dataset_settings)) for split in ("train", "validation")
     )
-    check_batch(config, len(train))
     models.check_reads(config.model, config.dataset, train.task)
     mean, std = channel_statistics(train)
     model = models.build(config.model, train.shape, len(train.labels), config.seed, **dict(config.model_settings))

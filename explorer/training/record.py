@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from explorer import data
-from explorer.errors import ExplorerError
 from explorer.runs import files
 from explorer.training.config import TrainConfig
 from explorer.zoo.card import Card
@@ -92,8 +91,6 @@ def record(
 
 def checkpoint_steps(total: int) -> list[int]:
     """Which steps' weights are kept: the first, the last, and between them more early than late."""
-    if total < 1:
-        raise ExplorerError("This training run", "it would take no step at all", "Choose a smaller batch size")
     return sorted({0, total, *(int(step) for step in np.geomspace(1, total, CHECKPOINTS - 1).round())})
 
 

@@ -7,6 +7,9 @@ from explorer.ui.page import plain
 from explorer.zoo.card import TEXT_TASKS
 from explorer.zoo.model import Model
 from explorer.zoo.outline import Layer, outline
+from explorer.zoo.text import TextModel
+
+KNOWN = dict.fromkeys((Model, TextModel), lambda model: model.card.ref)
 
 
 def card_of(model: Model) -> None:
@@ -29,7 +32,7 @@ def card_of(model: Model) -> None:
     st.caption(" · ".join(words))
 
 
-@st.cache_resource(max_entries=64, show_spinner=False, hash_funcs={Model: lambda model: model.card.ref})
+@st.cache_resource(max_entries=64, show_spinner=False, hash_funcs=KNOWN)
 def _outline(model: Model) -> list[Layer]:
     return outline(model)
 

@@ -11,6 +11,8 @@ from explorer.ui.controls import controls
 from explorer.ui.page import plain
 from explorer.ui.pickers import choose
 
+USUAL = ("lenet", "gpt")  # what is trained unless something else is chosen
+
 
 def recipe(own: list[str]) -> TrainConfig:
     """The controls of a training run, bound to the URL; `own` are names of the person's own data sets."""
@@ -19,7 +21,7 @@ def recipe(own: list[str]) -> TrainConfig:
     st.caption(plain(about.summary))
     dataset_settings = controls(data.DATASETS[dataset].make, prefix="data_") if dataset in data.DATASETS else {}
     fitting = models.fitting(about.shape, about.task)
-    usual = "lenet" if "lenet" in fitting else fitting[0]
+    usual = next(name for name in (*USUAL, *fitting) if name in fitting)
     model = choose("Network", fitting, usual, "network", str)
     entry = models.MODELS[model]
     st.caption(entry.summary)

@@ -19,6 +19,8 @@ SHOTS = {  # file: (address, height of the window, the text that says it is draw
     "training": ("training", 1500, "Test split:"),
     "attribution": ("attribution", 2200, "Hover a heading"),
     "shortcut": ("attribution?view=A+planted+shortcut&tag=lie", 1700, "Hover a heading"),
+    "attention": ("attention", 1560, "Take it away"),
+    "roles": ("attention?see=What+does+each+do%3F", 1560, "When did that come about"),
     "models": ("models?model=zoo:shapes-resnet", 1300, "Parameters"),
 }
 WIDTH, SCALE = 1280, 1.25

@@ -103,9 +103,10 @@ def test_damaged_predictions_are_made_again():
     np.testing.assert_allclose(evaluate(run, run.best).probabilities, expected, atol=2e-3)
 
 
-def test_a_batch_larger_than_the_data_is_refused():
-    with pytest.raises(ExplorerError, match="only 100 training examples"):
-        training.fit(dataclasses.replace(SMALL, batch_size=512))
+def test_a_batch_larger_than_the_data_is_all_of_them():
+    run = training.fit(dataclasses.replace(SMALL, batch_size=512, epochs=2))
+    assert [step["step"] for step in run.history] == [0, 1, 2]
+    assert run.history[-1]["loss"] < run.history[1]["loss"]
 
 
 def test_start_refused_leaves_no_run_behind(monkeypatch):

@@ -154,6 +154,33 @@ def evidence() -> str:
     return svg(*parts)
 
 
+def heads() -> str:
+    """A sentence as that head of the shipped decoder reads it which knows whom words mean: before a plural verb, and
+    before “their”, it looks at the bears.
+    """
+    from explorer.attention import attend
+    from explorer.attention.roles import recorded
+
+    found = attend("zoo:story-gpt", "the bears that the cat follows find boris with their mother .")
+    weights = found.weights[recorded(found.ref).parts["self"].head("coreference")][1:, 1:]  # (Q, K), without [START]
+    meant = found.tokens.index("bears") - 1
+    telling = [row for row in np.flatnonzero(weights[:, meant] > 0.5) if row != meant]
+    top, step, left, right = 34, 31.5, 210, 430
+    parts = []
+    for query, key in sorted(np.argwhere(weights > 0.1), key=lambda place: place[0] in telling and place[1] == meant):
+        y, other = top + step * query - 7, top + step * key - 7
+        said = query in telling and key == meant
+        parts.append(
+            f'<path d="M{left + 12} {y}C{left + 120} {y} {right - 120} {other} {right - 12} {other}" fill="none" '
+            f'stroke="{ORANGE if said else BLUE}" stroke-width="{5 if said else 3}" stroke-linecap="round" '
+            f'opacity="{weights[query, key] * (1 if said else 0.7):.2f}"/>'
+        )
+    for row, token in enumerate(found.tokens[1:]):
+        parts.append(text(token, left, top + step * row, 22, ORANGE if row in telling else INK, "end"))
+        parts.append(text(token, right, top + step * row, 22, ORANGE if row == meant else INK, "start"))
+    return svg(*parts)
+
+
 def svg(*parts: str) -> str:
     """A picture of these parts on its own ground."""
     ground = f'<rect width="{WIDTH}" height="{HEIGHT}" fill="{GROUND}"/>'
@@ -201,7 +228,10 @@ def text(content: object, x: float, y: float, size: int, colour: str, anchor: st
 
 if __name__ == "__main__":
     film = train()
-    pictures = {"home": belief(film), "training": curves(film), "models": answers(), "attribution": evidence()}
+    pictures = {
+        "home": belief(film), "training": curves(film), "models": answers(), "attribution": evidence(),
+        "attention": heads(),
+    }  # fmt: skip
     for name, drawn in pictures.items():
         (HERE / f"{name}.svg").write_text(drawn, encoding="utf-8")
         print(HERE / f"{name}.svg")

@@ -8,6 +8,7 @@ import streamlit as st
 from explorer import data
 from explorer.attention import AttentionPatterns, Predictions, attend, predict
 from explorer.errors import ExplorerError
+from explorer.ui import models
 from explorer.ui.attribution.question import picture_example, shown
 from explorer.ui.page import plain
 from explorer.ui.pickers import linked, to_link
@@ -38,8 +39,7 @@ class Asked:
         return self.given if isinstance(self.given, str) else ""
 
 
-KNOWN = {Asked: lambda asked: (asked.ref, asked.key, asked.second), Model: lambda model: model.card.ref}
-KNOWN[TextModel] = KNOWN[Model]
+KNOWN = models.KNOWN | {Asked: lambda asked: (asked.ref, asked.key, asked.second)}
 
 
 def question(model: Model) -> Asked:
