@@ -33,8 +33,8 @@ def choose(
 def linked(key: str, default: str) -> str:
     """The state `key`: what the URL says where it says something new, else what it was, else the default."""
     state, asked = st.session_state, st.query_params.get(key)
-    if key not in state or asked not in (None, state.get(f"{key}-seen")):
-        state[key] = asked or default
+    new = key not in state or asked not in (None, state.get(f"{key}-seen"))
+    state[key] = (asked or default) if new else state[key]  # set anyhow: a page left early may report an empty widget
     return state[key]
 
 
