@@ -96,7 +96,7 @@ def role_bars(scores: PartScores, layer: int, head: int) -> alt.LayerChart:
         y=alt.Y("role:N", sort=list(scores.roles), title=None, axis=alt.Axis(labelLimit=160, **BARE)),
         tooltip=["role:N", alt.Tooltip("score:Q", format=".3f"), alt.Tooltip("shuffled:Q", format=".3f"), "places:Q"],
     )
-    words = "share of the attention on the right tokens; the mark: on shuffled ones"
+    words = "attention on the right tokens; mark: on shuffled"
     bars = base.mark_bar().encode(x=alt.X("score:Q", scale=alt.Scale(domain=[0, 1]), title=words))
     marks = base.mark_tick(thickness=3, size=18, color="#8892A0").encode(x="shuffled:Q")
     return alt.layer(bars, marks).properties(height=24 * len(frame) + 50)

@@ -85,8 +85,9 @@ def roles(model: Model, asked: Asked) -> None:
             st.metric("Sparsity", f"{part.sparsity[layer, head]:.2f}")
             if np.isfinite(part.distance[layer, head]):
                 st.metric("Mean distance", f"{part.distance[layer, head]:.1f}")
-        for name in part.roles:
-            st.caption(f"**{name}**: {ROLES[name].about}")
+        with st.popover("What these roles are", icon=":material/help:"):
+            for name in part.roles:
+                st.caption(f"**{name}**: {ROLES[name].about}")
     _over_training(model)
 
 
