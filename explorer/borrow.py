@@ -10,6 +10,8 @@ import copy
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain
+from operator import is_
 from typing import Any
 
 import torch
@@ -59,16 +61,27 @@ class _Tree:
 
     def __init__(self, module: nn.Module) -> None:
         self.module = private(module)
-        self._parameters = list(zip(self.module.parameters(), module.parameters(), strict=True))
+        self._parameters = [(mine, mine.data_ptr()) for mine in self.module.parameters()]
         self._buffers = list(zip(self.module.buffers(), module.buffers(), strict=True))
-        self._new = [(part, _attributes(part)) for part in self.module.modules()]
+        held = [held for part in self.module.modules() for held in _dicts(part)]
+        self._empty = [one for one in held if not one]  # most are: hooks of every kind
+        self._full = [one for one in held if one]
+        self._sizes = [*map(len, self._full)]
+        self._values = [*chain.from_iterable(map(dict.values, self._full))]
 
     def untouched(self) -> bool:
-        """Whether all modules, hooks, modes and flags are what they were, over the same weights."""
+        """Whether all modules, hooks, modes and flags are what they were, over the same weights, without gradients."""
         return (
-            all(_as_new(part, new) for part, new in self._new)
-            and all(_unused(mine) and mine.data_ptr() == shared.data_ptr() for mine, shared in self._parameters)
-            and all(_unused(mine) and mine.shape == shared.shape for mine, shared in self._buffers)
+            not any(self._empty)
+            and [*map(len, self._full)] == self._sizes
+            and all(map(is_, chain.from_iterable(map(dict.values, self._full)), self._values))
+            and all(mine.data_ptr() == at for mine, at in self._parameters)
+            and all(mine.shape == shared.shape for mine, shared in self._buffers)
+            and not any(
+                mine.requires_grad or mine.grad is not None or mine._backward_hooks or mine._post_accumulate_grad_hooks
+                for tensors in (self._parameters, self._buffers)
+                for mine, _ in tensors
+            )
         )
 
     @torch.no_grad()
@@ -78,35 +91,9 @@ class _Tree:
             mine.copy_(shared)
 
 
-def _attributes(module: nn.Module) -> dict[str, Any]:
-    """Everything set on a module, one level deep: its flags, parameters, buffers, children and hooks of every kind."""
-    return {name: dict(value) if isinstance(value, dict) else value for name, value in vars(module).items()}
-
-
-def _as_new(module: nn.Module, new: dict[str, Any]) -> bool:
-    """Whether a module holds the very objects of `_attributes`."""
-    now = vars(module)
-    if now.keys() != new.keys():
-        return False
-    for name, value in new.items():
-        mine = now[name]
-        if mine is value:
-            continue
-        if not isinstance(value, dict) or not isinstance(mine, dict) or mine.keys() != value.keys():
-            return False
-        if any(mine[key] is not held for key, held in value.items()):
-            return False
-    return True
-
-
-def _unused(tensor: Tensor) -> bool:
-    """Whether nobody asked for this tensor's gradient."""
-    return (
-        not tensor.requires_grad
-        and tensor.grad is None
-        and not tensor._backward_hooks
-        and not getattr(tensor, "_post_accumulate_grad_hooks", None)
-    )
+def _dicts(module: nn.Module) -> list[dict[str, Any]]:
+    """Everything set on a module: its flags, and its parameters, buffers, children and hooks of every kind."""
+    return [vars(module), *(value for value in vars(module).values() if isinstance(value, dict))]
 
 
 @contextmanager

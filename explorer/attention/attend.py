@@ -157,8 +157,9 @@ def _projections(net: nn.Module, calls: list[Call], wanted: bool) -> Iterator[di
             output = calls[number].output  # (N, H, Q, d)
             found[number] = weight if len(weight) == output.shape[1] * output.shape[3] else None
 
-    linear = [part for part in net.modules() if isinstance(part, nn.Linear) or type(part).__name__ == "Conv1D"]
-    handles = [part.register_forward_pre_hook(look) for part in linear] if wanted else []
+    parts = net.modules() if wanted else ()
+    linear = [part for part in parts if isinstance(part, nn.Linear) or type(part).__name__ == "Conv1D"]
+    handles = [part.register_forward_pre_hook(look) for part in linear]
     try:
         yield found
     finally:
