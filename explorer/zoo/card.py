@@ -77,10 +77,12 @@ TEXT_TASKS = {  # tasks of networks that read texts → what such a network is
     "text-generation": "decoder",
     "text2text-generation": "encoder-decoder",
 }
+GENERATION_TASKS = {"points-generation": 1, "image-generation": 3, "text-to-image": 3}  # of diffusion models
 RANKS = {  # task → numbers in its shape
     "image-classification": 3,
     "points-classification": 1,
     **dict.fromkeys(TEXT_TASKS, 1),
+    **GENERATION_TASKS,
 }
 
 
@@ -107,7 +109,8 @@ def _faults(values: Any) -> Iterator[str]:
     for name in ("mean", "std"):
         if len(values[name]) != channels:
             yield f"its {name} has {len(values[name])} values for {channels} channels"
-    if not values["labels"] and (channels or values["task"] == "text-classification"):
+    classifies = values["task"].endswith("-classification")
+    if not values["labels"] and classifies:
         yield "its labels can't be '[]'"
 
 

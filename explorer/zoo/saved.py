@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from explorer.errors import ExplorerError
-from explorer.zoo.card import TEXT_TASKS, Card
+from explorer.zoo.card import GENERATION_TASKS, TEXT_TASKS, Card
 from explorer.zoo.refs import Ref, asked
 from explorer.zoo.store import out_of_memory
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from explorer.zoo.model import Model
 
 WEIGHTS = ("model.safetensors", "model-*-of-*.safetensors")
+NESTED = ("*/diffusion_pytorch_model.safetensors", "text_encoder/model.safetensors")  # of the parts of a pipeline
 TOKENIZERS = ({"tokenizer.json"}, {"vocab.txt"}, {"vocab.json", "merges.txt"})  # each is enough for a fast one
 SENTENCEPIECE = ("spiece.model", "source.spm", "target.spm", "tokenizer.model", "sentencepiece.bpe.model")
 FILES = (
@@ -47,7 +48,7 @@ one_at_a_time = threading.Lock()
 
 def weights(folder: Path) -> list[Path]:
     """The files that hold the weights."""
-    return [path for pattern in WEIGHTS for path in sorted(folder.glob(pattern))]
+    return [path for pattern in (*WEIGHTS, *NESTED) for path in sorted(folder.glob(pattern))]
 
 
 def parameters(ref: Ref, folder: Path) -> int:
@@ -72,6 +73,10 @@ def is_weight(dtype: str) -> bool:
 
 def check(ref: Ref, folder: Path) -> str:
     """The task of the network in a folder; refuses a folder that can't be opened, before any weight is read."""
+    if (folder / "model_index.json").is_file():
+        from explorer.zoo import saved_diffusion
+
+        return saved_diffusion.check(ref, folder)
     try:
         config = json.loads((folder / "config.json").read_bytes())
     except (OSError, ValueError, RecursionError) as error:
@@ -144,9 +149,11 @@ def load(ref: Ref, folder: Path, made: str, card: Card | None = None) -> "Model"
     made: where it is from, for its card. card: what is known of a shipped model; None: only what its files say.
     Raises ExplorerError when the folder is no good.
     """
-    from explorer.zoo import saved_images, saved_text
+    from explorer.zoo import saved_diffusion, saved_images, saved_text
 
     task = check(ref, folder)
+    if task in GENERATION_TASKS:
+        return saved_diffusion.load(ref, folder, task, made, card)
     if task in TEXT_TASKS:
         return saved_text.load(ref, folder, task, made, card)
     return saved_images.load(ref, folder, made)

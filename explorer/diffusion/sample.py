@@ -1,0 +1,171 @@
+"""Draw samples: from noise, step by step, with everything on record."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from explorer import zoo
+from explorer.diffusion.base import Trajectory
+from explorer.diffusion.samplers import SAMPLERS, scheduler
+from explorer.errors import ExplorerError
+from explorer.zoo.denoiser import Asked, Denoiser
+
+MOST_STEPS = 1000
+
+
+def sample(
+    ref: str | Denoiser,
+    sampler: str = "ddim",
+    steps: int = 20,
+    guidance: float = 2.0,
+    condition: Any = None,
+    seed: int | Sequence[int] = 0,
+    count: int = 1,
+    avoid: Any = None,
+    noise: np.ndarray | None = None,
+    on_step: Callable[[float], None] = lambda share: None,
+) -> Trajectory:
+    """Samples on their way from noise: every state, and what the network believed at each.
+
+    condition: a class by its name or number, or a prompt; one for all, or one for each of the `count` samples.
+    guidance: how far to go from what the network sees without the condition to what it sees with it, and beyond; 1 asks
+    only with it (Ho and Salimans 2022, equation 6). avoid: what guidance leads away from instead of nothing.
+    seed: of the first sample; the others count on from it, unless each has its own. The same seed and settings give the
+    same sample, whatever is drawn beside it; of points the first seed is that of the whole cloud. noise: what the
+    samples begin as, (N, …) standard normal; None draws it. on_step: is told the share that is done; what it raises
+    ends the sampling. Raises ExplorerError for a sampler that the network can't use, and for settings out of range.
+    """
+    began, model = time.perf_counter(), opened(ref)
+    seeds = tuple(seed) if isinstance(seed, Sequence) else tuple(range(seed, seed + count))
+    check(steps, guidance, count, seeds)
+    with model.borrow() as parts, torch.inference_mode():
+        asked = model.ask(parts, condition, count, avoid)
+        plan = scheduler(sampler, model.config)
+        plan.set_timesteps(steps, device=model.device)
+        walk = Walk(model, parts, plan, sampler, asked, guidance, dice(model, seeds))
+        first = first_noise(model, walk.generators, count) if noise is None else torch.tensor(noise).to(model.device)
+        record = walk.along(first * plan.init_noise_sigma, plan.timesteps, on_step)
+        return record.trajectory(model, walk, steps, seeds, avoid, began)
+
+
+def opened(ref: str | Denoiser) -> Denoiser:
+    """The diffusion model of a ref, or the opened model itself; raises ExplorerError where it is another kind."""
+    model = zoo.load(ref) if isinstance(ref, str) else ref
+    if not isinstance(model, Denoiser):
+        raise ExplorerError(f"Samples of {model.card.ref}", "it is no diffusion model", "Choose one that is")
+    return model
+
+
+def check(steps: int, guidance: float, count: int, seeds: Sequence[int]) -> None:
+    """Raise ExplorerError for settings out of range."""
+    if not 1 <= steps <= MOST_STEPS:
+        raise ExplorerError(f"{steps} steps", f"there can be 1 to {MOST_STEPS:,}", "Choose a number between")
+    if not 0 <= guidance <= 50:
+        raise ExplorerError(f"A guidance of {guidance}", "it can be 0 to 50", "Choose a number between")
+    if not 1 <= count <= 100_000:
+        raise ExplorerError(f"{count} samples", "there can be 1 to 100,000", "Choose a number between")
+    if len(seeds) != count:
+        raise ExplorerError(f"{len(seeds)} seeds", f"there are {count} samples", "Give one for each, or the first")
+
+
+def dice(model: Denoiser, seeds: Sequence[int]) -> list[torch.Generator]:
+    """A source of noise for each sample; one for all points of a cloud."""
+    return [torch.Generator().manual_seed(one) for one in (seeds if len(model.card.shape) > 1 else seeds[:1])]
+
+
+def first_noise(model: Denoiser, generators: list[torch.Generator], count: int) -> Tensor:
+    """Standard normal noise, (N, …)."""
+    from diffusers.utils.torch_utils import randn_tensor
+
+    return randn_tensor((count, *model.x_shape), generators, device=torch.device("cpu")).to(model.device)
+
+
+@dataclass(eq=False)
+class Record:
+    """What was seen on the way: one state more than answers."""
+
+    states: list[Tensor] = field(default_factory=list)  # (N, …) each
+    answers: list[tuple[Tensor, ...]] = field(default_factory=list)  # (guided, knowing, without), or the only one
+    times: list[float] = field(default_factory=list)
+    shares: list[float] = field(default_factory=list)  # ᾱ
+
+    def trajectory(
+        self, model: Denoiser, walk: "Walk", steps: int, seeds: Sequence[int], avoid: Any, began: float
+    ) -> Trajectory:
+        """The whole way, which `walk` went to its end."""
+        guided = all(len(one) == 3 for one in self.answers)
+        return Trajectory(
+            ref=model.card.ref, sampler=walk.sampler, steps=steps, guidance=walk.guidance, seeds=tuple(seeds),
+            conditions=walk.asked.names, avoid="" if avoid is None else str(avoid), timesteps=np.array(self.times),
+            alphas_bar=np.array([*self.shares, 1.0], np.float32), x=_array(self.states),
+            answers=_array([one[0] for one in self.answers]),
+            knowing=_array([one[1] for one in self.answers]) if guided else None,
+            without=_array([one[2] for one in self.answers]) if guided else None,
+            predicts=walk.plan.config.prediction_type, exploding=walk.exploding, unknown=walk.asked.unknown,
+            seconds=time.perf_counter() - began,
+        )  # fmt: skip
+
+
+class Walk:
+    """One network, one scheduler, one wish: what a step needs."""
+
+    def __init__(
+        self, model: Denoiser, parts: nn.ModuleDict, plan: Any, sampler: str, asked: Asked, guidance: float,
+        generators: list[torch.Generator],
+    ) -> None:  # fmt: skip
+        self.model, self.parts, self.plan, self.sampler = model, parts, plan, sampler
+        self.asked, self.guidance, self.generators = asked, guidance, generators
+        self.guided = guidance != 1 and asked.nothing is not None and asked.given is not None
+        self.both = torch.cat([asked.nothing, asked.given]) if self.guided else asked.given
+        self.exploding = bool(plan.init_noise_sigma != 1)
+
+    def along(
+        self, x: Tensor, timesteps: Tensor, on_step: Callable[[float], None], record: Record | None = None,
+        held: Callable[[Tensor, float], Tensor] = lambda x, share: x,
+    ) -> Record:  # fmt: skip
+        """Go through these timesteps of the plan. held: what becomes of each new state of so much signal."""
+        record = record or Record()
+        shares = kept(self.plan)[-len(timesteps) - 1 :].tolist()
+        record.states.append(x)
+        for done, at in enumerate(timesteps):
+            answers = self.ask(x, at)
+            x = held(self.move(x, at, answers[0]), shares[done + 1])
+            record.states.append(x)
+            record.answers.append(answers)
+            record.times.append(float(at))
+            record.shares.append(shares[done])
+            on_step((done + 1) / len(timesteps))
+        return record
+
+    def ask(self, x: Tensor, at: Tensor) -> tuple[Tensor, ...]:
+        """The network's answers to a state: (guided, with the condition, without it), or the only one."""
+        rows = torch.cat([x, x]) if self.guided else x
+        answer = self.model.predict(self.parts, self.plan.scale_model_input(rows, at), at, self.both)
+        if not self.guided:
+            return (answer,)
+        without, knowing = answer.chunk(2)
+        return without + self.guidance * (knowing - without), knowing, without
+
+    def move(self, x: Tensor, at: Tensor, answer: Tensor) -> Tensor:
+        """The next state."""
+        draws = {"generator": self.generators} if SAMPLERS[self.sampler].facts.get("random") else {}
+        return self.plan.step(answer, at, x, **draws).prev_sample
+
+
+def kept(plan: Any) -> np.ndarray:
+    """ᾱ at each of a scheduler's timesteps and at the end, (E + 1,)."""
+    sigmas = getattr(plan, "sigmas", None)
+    if sigmas is not None and len(sigmas) == len(plan.timesteps) + 1:
+        found = 1 / (1 + sigmas.double().cpu().numpy() ** 2)
+    else:
+        found = plan.alphas_cumprod.double().cpu()[plan.timesteps.long().cpu()].numpy()
+    return np.append(found[: len(plan.timesteps)], 1.0)
+
+
+def _array(rows: list[Tensor]) -> np.ndarray:
+    return torch.stack(rows).float().cpu().numpy()

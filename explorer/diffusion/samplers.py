@@ -1,0 +1,132 @@
+"""The samplers, by name: diffusers' schedulers, and which of them a network can use."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from explorer.errors import ExplorerError
+from explorer.registry import Registry
+
+SAMPLERS = Registry("sampler")
+PREDICTIONS = ("epsilon", "v_prediction", "sample")  # what a network may have learned to answer
+
+
+def scheduler(name: str, config: Mapping[str, Any]) -> Any:
+    """A scheduler of diffusers for networks of that scheduler config; raises ExplorerError where they don't fit."""
+    reason = unfit(name, config)
+    if reason:
+        fitting = ", ".join(other for other in SAMPLERS if not unfit(other, config))
+        raise ExplorerError(f"The sampler {name!r}", reason, f"Choose one of: {fitting}")
+    return SAMPLERS[name].make(dict(config))
+
+
+def unfit(name: str, config: Mapping[str, Any]) -> str | None:
+    """Why a network of that scheduler config can't use a sampler, as a clause; None when it can."""
+    entry = SAMPLERS[name]
+    betas, predicts = config.get("beta_schedule", "linear"), config.get("prediction_type", "epsilon")
+    if entry.facts.get("distilled") and not config.get("distilled"):
+        return "it needs a network that was distilled for a few steps"
+    if betas not in entry.facts["betas"]:
+        return f"diffusers gives it no {betas} noise schedule"
+    if predicts not in entry.facts.get("predicts", PREDICTIONS):
+        return f"the network predicts {predicts}, which diffusers does not give it"
+    return None
+
+
+def evaluations(name: str, steps: int) -> int:
+    """How often the network is asked in so many steps, guidance not counted."""
+    return SAMPLERS[name].facts.get("evaluations", lambda steps: steps)(steps)
+
+
+NOT_CLEAN = PREDICTIONS[:2]
+ALL = ("linear", "scaled_linear", "squaredcos_cap_v2", "sigmoid")
+MOST = ALL[:3]
+
+
+@SAMPLERS.register("ddpm", title="DDPM", betas=ALL, random=True, paper="https://arxiv.org/abs/2006.11239")
+def ddpm(config: Mapping[str, Any]) -> Any:
+    """Ancestral sampling: every step goes to the mean and adds fresh noise (Ho et al. 2020)."""
+    from diffusers import DDPMScheduler
+
+    return DDPMScheduler.from_config(config)
+
+
+@SAMPLERS.register("ddim", title="DDIM", betas=MOST, paper="https://arxiv.org/abs/2010.02502")
+def ddim(config: Mapping[str, Any]) -> Any:
+    """Deterministic: the same noise always becomes the same picture, in few steps (Song et al. 2021)."""
+    from diffusers import DDIMScheduler
+
+    return DDIMScheduler.from_config(config)
+
+
+@SAMPLERS.register(
+    "pndm",
+    title="PNDM",
+    betas=MOST,
+    predicts=NOT_CLEAN,
+    evaluations=lambda steps: steps + 1,
+    paper="https://arxiv.org/abs/2202.09778",
+)
+def pndm(config: Mapping[str, Any]) -> Any:
+    """A linear multistep method: it extrapolates from the last four predictions (Liu et al. 2022)."""
+    from diffusers import PNDMScheduler
+
+    return PNDMScheduler.from_config(config, skip_prk_steps=True)
+
+
+@SAMPLERS.register("euler", title="Euler", betas=MOST, paper="https://arxiv.org/abs/2206.00364")
+def euler(config: Mapping[str, Any]) -> Any:
+    """Straight along the slope of the ordinary differential equation (Karras et al. 2022, algorithm 1 without Heun)."""
+    from diffusers import EulerDiscreteScheduler
+
+    return EulerDiscreteScheduler.from_config(config)
+
+
+@SAMPLERS.register(
+    "euler_ancestral",
+    title="Euler ancestral",
+    betas=MOST,
+    predicts=NOT_CLEAN,
+    random=True,
+    paper="https://arxiv.org/abs/2206.00364",
+)
+def euler_ancestral(config: Mapping[str, Any]) -> Any:
+    """An Euler step a little too far, then fresh noise to make up for it."""
+    from diffusers import EulerAncestralDiscreteScheduler
+
+    return EulerAncestralDiscreteScheduler.from_config(config)
+
+
+@SAMPLERS.register(
+    "heun", title="Heun", betas=MOST, evaluations=lambda steps: 2 * steps - 1, paper="https://arxiv.org/abs/2206.00364"
+)
+def heun(config: Mapping[str, Any]) -> Any:
+    """Two looks a step: the slope at both of its ends, averaged (Karras et al. 2022, algorithm 1)."""
+    from diffusers import HeunDiscreteScheduler
+
+    return HeunDiscreteScheduler.from_config(config)
+
+
+@SAMPLERS.register("dpm_solver", title="DPM-Solver++ 2M", betas=MOST, paper="https://arxiv.org/abs/2211.01095")
+def dpm_solver(config: Mapping[str, Any]) -> Any:
+    """Solves the linear part exactly and extrapolates the rest from two predictions (Lu et al. 2022, algorithm 2)."""
+    from diffusers import DPMSolverMultistepScheduler
+
+    return DPMSolverMultistepScheduler.from_config(config, algorithm_type="dpmsolver++", solver_order=2)
+
+
+@SAMPLERS.register("unipc", title="UniPC", betas=MOST, paper="https://arxiv.org/abs/2302.04867")
+def unipc(config: Mapping[str, Any]) -> Any:
+    """Predicts a step, then corrects it with what the network says at its end (Zhao et al. 2023)."""
+    from diffusers import UniPCMultistepScheduler
+
+    return UniPCMultistepScheduler.from_config(config)
+
+
+@SAMPLERS.register(
+    "lcm", title="LCM", betas=MOST, random=True, distilled=True, paper="https://arxiv.org/abs/2310.04378"
+)
+def lcm(config: Mapping[str, Any]) -> Any:
+    """Jumps to the clean picture and back, a few times, for networks distilled to do so (Luo et al. 2023)."""
+    from diffusers import LCMScheduler
+
+    return LCMScheduler.from_config(config)
