@@ -11,7 +11,7 @@ from explorer.ui.examples import example
 from explorer.ui.models import card_of, layers_of
 from explorer.ui.page import inside_app
 from explorer.ui.pickers import model_picker
-from explorer.zoo.card import TEXT_TASKS
+from explorer.zoo.card import GENERATION_TASKS, TEXT_TASKS
 
 inside_app()
 st.title("Open a network", anchor=False)
@@ -21,7 +21,9 @@ with st.spinner(f"Opening {ref}", show_time=True):
 card_of(model)
 
 left, right = st.columns([1, 1.4], gap="large")
-if model.card.task in TEXT_TASKS:
+if model.card.task in GENERATION_TASKS:
+    left.caption("It draws: from Python, `diffusion.sample` shows every step.")
+elif model.card.task in TEXT_TASKS:
     with left:
         asked = question(model)
     with right:

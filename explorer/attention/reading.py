@@ -15,6 +15,7 @@ from explorer.settings import settings
 from explorer.zoo.model import Model
 from explorer.zoo.text import Encoded, TextModel
 
+READS = {"image-classification": "pictures", "points-classification": "points"}  # by task
 ANSWER = 128  # tokens after which an encoder-decoder is told to stop
 
 
@@ -52,7 +53,7 @@ def read(ref: str | Model, given: Any, text_b: str | None = None, target: str | 
     model = opened(ref)
     text = isinstance(model, TextModel)
     if text != isinstance(given, str) or not (text or model.card.task == "image-classification"):
-        reads = "texts" if text else "pictures" if model.card.task == "image-classification" else "points"
+        reads = "texts" if text else READS.get(model.card.task, "noise")
         raise ExplorerError(
             f"A {type(given).__name__} for {model.card.ref}", f"this model reads {reads}", "Give what it reads"
         )

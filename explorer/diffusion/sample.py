@@ -145,7 +145,7 @@ class Walk:
     def ask(self, x: Tensor, at: Tensor) -> tuple[Tensor, ...]:
         """The network's answers to a state: (guided, with the condition, without it), or the only one."""
         rows = torch.cat([x, x]) if self.guided else x
-        answer = self.model.predict(self.parts, self.plan.scale_model_input(rows, at), at, self.both)
+        answer = self.model.answer(self.parts, self.plan.scale_model_input(rows, at), at, self.both)
         if not self.guided:
             return (answer,)
         without, knowing = answer.chunk(2)

@@ -24,7 +24,8 @@ def card_of(model: Model) -> None:
             st.metric("Tokens at most", card.shape[0])
         else:
             st.metric("Input", " × ".join(map(str, card.shape)))
-            st.metric("Classes", len(card.labels))
+            if card.labels:
+                st.metric("Classes", len(card.labels))
         st.metric("Memory", f"{model.bytes / 2**20:.1f} MB")
     words = [f"**{plain(card.title)}**", plain(card.architecture)]
     words += [f"trained on {plain(card.dataset)}"] if card.dataset else []

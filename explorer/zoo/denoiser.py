@@ -121,8 +121,12 @@ class Denoiser(Model):
         words = dict.fromkeys(word for prompt in prompts for word in prompt.split())
         return tuple(word for word in words if mark in self.tokenizer.tokenize(word) and word != mark)
 
-    def predict(self, parts: nn.ModuleDict, x: Tensor, time: Tensor, given: Tensor | None) -> Tensor:
-        """What the network answers to states (N, …) at one time: noise, as a rule."""
+    def predict(self, x: Any, batch: int = 256) -> np.ndarray:
+        """Refuses: there are no classes to be probable."""
+        raise ExplorerError(f"The answer of {self.card.ref}", "it draws, and names nothing", "Choose a classifier")
+
+    def answer(self, parts: nn.ModuleDict, x: Tensor, time: Tensor, given: Tensor | None) -> Tensor:
+        """What the network says of states (N, …) at one time: the noise in them, as a rule."""
         unet = parts["unet"]
         if self.kind == "text":
             answer = unet(x, time, encoder_hidden_states=given)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from explorer.zoo.card import TEXT_TASKS
+from explorer.zoo.card import GENERATION_TASKS, TEXT_TASKS
 from explorer.zoo.model import Model
 
 
@@ -28,7 +28,11 @@ def outline(model: Model) -> list[Layer]:
         own = {name: sum(p.numel() for p in part.parameters(recurse=False)) for name, part in parts.items()}
         shown = [name for name, part in parts.items() if name and (own[name] or not any(part.children()))]
         with capture(module, shown) as outputs:
-            if model.card.task in TEXT_TASKS:
+            if model.card.task in GENERATION_TASKS:
+                asked = model.ask(module, model.labels[0] if model.kind == "class" else None, 1)
+                x = torch.zeros(1, *model.x_shape, device=model.device)
+                model.answer(module, x, torch.tensor(1, device=model.device), asked.given)
+            elif model.card.task in TEXT_TASKS:
                 ids = torch.zeros((1, 4), dtype=torch.long, device=model.device)
                 module(ids, **({"decoder_input_ids": ids} if model.kind == "encoder-decoder" else {}))
             else:

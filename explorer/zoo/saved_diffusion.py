@@ -30,11 +30,11 @@ def check(ref: Ref, folder: Path) -> str:
     """The task of the pipeline in a folder; refuses one that can't be opened, before any weight is read."""
     try:
         index = json.loads((folder / INDEX).read_bytes())
-        parts = {name: tuple(value) for name, value in index.items() if isinstance(value, list)}
+        parts = {name: tuple(value) for name, value in index.items() if isinstance(value, list) and any(value)}
     except (OSError, ValueError, RecursionError, AttributeError) as error:
         raise saved.refuse(ref, f"its {INDEX} is missing or damaged") from error
     for name, kind in parts.items():
-        if name in UNUSED or kind == (None, None):
+        if name in UNUSED:
             continue
         if name not in PARTS:
             raise saved.refuse(ref, f"its pipeline has a part {name[:40]!r}, which is not opened here")
@@ -147,7 +147,7 @@ def _try(ref: Ref, model: "Denoiser", net: Any) -> None:
     try:
         with model.borrow() as parts, torch.inference_mode():
             asked = model.ask(parts, model.labels[0] if model.kind == "class" else None, 1)
-            answer = model.predict(parts, x, torch.tensor(1, device=model.device), asked.given)
+            answer = model.answer(parts, x, torch.tensor(1, device=model.device), asked.given)
     except (*UNREADABLE, RuntimeError) as error:
         if out_of_memory(error):
             raise
