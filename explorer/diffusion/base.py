@@ -29,6 +29,7 @@ class Trajectory:
     predicts: str  # what the answers are: epsilon | v_prediction | sample
     exploding: bool  # whether states are whole pictures with ever more noise on them
     unknown: tuple[str, ...]  # words of a prompt that the network has never seen
+    cut: int  # tokens that a prompt was too long by
     seconds: float
 
     @cached_property

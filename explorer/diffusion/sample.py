@@ -107,7 +107,7 @@ class Record:
             knowing=_array([one[1] for one in self.answers]) if guided else None,
             without=_array([one[2] for one in self.answers]) if guided else None,
             predicts=walk.plan.config.prediction_type, exploding=walk.exploding, unknown=walk.asked.unknown,
-            seconds=time.perf_counter() - began,
+            cut=walk.asked.cut, seconds=time.perf_counter() - began,
         )  # fmt: skip
 
 

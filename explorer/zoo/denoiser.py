@@ -23,6 +23,7 @@ class Asked:
     given: Tensor | None  # (N,) classes or (N, T, width) prompts; None where the network takes no condition
     nothing: Tensor | None  # the same for nothing, or for what is to be avoided; None where it never learned that
     unknown: tuple[str, ...] = ()  # words that the network has never seen
+    cut: int = 0  # tokens that were left out at the end of the longest prompt
 
 
 class Denoiser(Model):
@@ -111,7 +112,11 @@ class Denoiser(Model):
         inner = parts["text_encoder"]
         states = inner(encoded.input_ids.to(self.device))[0]  # (prompts, T, width)
         rows = states[torch.tensor([unique.index(prompt) for prompt in prompts], device=self.device)]
-        return Asked(tuple(prompts[:-1]), rows[:-1], rows[-1:].expand_as(rows[:-1]), self.unknown(prompts))
+        longest = max(map(len, self.tokenizer(unique).input_ids))
+        return Asked(
+            tuple(prompts[:-1]), rows[:-1], rows[-1:].expand_as(rows[:-1]), self.unknown(prompts),
+            max(0, longest - self.tokenizer.model_max_length),
+        )  # fmt: skip
 
     def unknown(self, prompts: Sequence[str]) -> tuple[str, ...]:
         """Words of the prompts that the text encoder has no token for."""
