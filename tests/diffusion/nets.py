@@ -40,10 +40,15 @@ def save(folder: Path, kind: str, **scheduler: Any) -> str:
     )  # fmt: skip
     DDPMPipeline(unet, plan).save_pretrained(folder)
     if kind == "guided":  # the fourth is for no class
-        index = json.loads((folder / "model_index.json").read_text())
-        index["id2label"] = {str(number): f"class {number}" for number in range(3)}
-        (folder / "model_index.json").write_text(json.dumps(index))
+        label(folder, [f"class {number}" for number in range(3)])
     return f"file:{folder}"
+
+
+def label(folder: Path, names: list[str]) -> None:
+    """Name the classes of a saved pipeline."""
+    index = json.loads((folder / "model_index.json").read_text())
+    index["id2label"] = {str(number): name for number, name in enumerate(names)}
+    (folder / "model_index.json").write_text(json.dumps(index))
 
 
 def _points(folder: Path, plan: Any) -> str:
