@@ -16,7 +16,7 @@ def scheduler(name: str, config: Mapping[str, Any]) -> Any:
     if reason:
         fitting = ", ".join(other for other in SAMPLERS if not unfit(other, config))
         raise ExplorerError(f"The sampler {name!r}", reason, f"Choose one of: {fitting}")
-    return SAMPLERS[name].make(dict(config))
+    return SAMPLERS[name].make().from_config(dict(config), **settings(name))
 
 
 def unfit(name: str, config: Mapping[str, Any]) -> str | None:
@@ -32,6 +32,11 @@ def unfit(name: str, config: Mapping[str, Any]) -> str | None:
     return None
 
 
+def settings(name: str) -> Mapping[str, Any]:
+    """What a sampler's scheduler is told beside the network's own config."""
+    return SAMPLERS[name].facts.get("settings", {})
+
+
 def evaluations(name: str, steps: int) -> int:
     """How often the network is asked in so many steps, guidance not counted."""
     return SAMPLERS[name].facts.get("evaluations", lambda steps: steps)(steps)
@@ -43,19 +48,19 @@ MOST = ALL[:3]
 
 
 @SAMPLERS.register("ddpm", title="DDPM", betas=ALL, random=True, paper="https://arxiv.org/abs/2006.11239")
-def ddpm(config: Mapping[str, Any]) -> Any:
+def ddpm() -> type:
     """Ancestral sampling: every step goes to the mean and adds fresh noise (Ho et al. 2020)."""
     from diffusers import DDPMScheduler
 
-    return DDPMScheduler.from_config(config)
+    return DDPMScheduler
 
 
 @SAMPLERS.register("ddim", title="DDIM", betas=MOST, paper="https://arxiv.org/abs/2010.02502")
-def ddim(config: Mapping[str, Any]) -> Any:
+def ddim() -> type:
     """Deterministic: the same noise always becomes the same picture, in few steps (Song et al. 2021)."""
     from diffusers import DDIMScheduler
 
-    return DDIMScheduler.from_config(config)
+    return DDIMScheduler
 
 
 @SAMPLERS.register(
@@ -64,21 +69,22 @@ def ddim(config: Mapping[str, Any]) -> Any:
     betas=MOST,
     predicts=NOT_CLEAN,
     evaluations=lambda steps: steps + 1,
+    settings={"skip_prk_steps": True},
     paper="https://arxiv.org/abs/2202.09778",
 )
-def pndm(config: Mapping[str, Any]) -> Any:
+def pndm() -> type:
     """A linear multistep method: it extrapolates from the last four predictions (Liu et al. 2022)."""
     from diffusers import PNDMScheduler
 
-    return PNDMScheduler.from_config(config, skip_prk_steps=True)
+    return PNDMScheduler
 
 
 @SAMPLERS.register("euler", title="Euler", betas=MOST, paper="https://arxiv.org/abs/2206.00364")
-def euler(config: Mapping[str, Any]) -> Any:
+def euler() -> type:
     """Straight along the slope of the ordinary differential equation (Karras et al. 2022, algorithm 1 without Heun)."""
     from diffusers import EulerDiscreteScheduler
 
-    return EulerDiscreteScheduler.from_config(config)
+    return EulerDiscreteScheduler
 
 
 @SAMPLERS.register(
@@ -89,44 +95,47 @@ def euler(config: Mapping[str, Any]) -> Any:
     random=True,
     paper="https://arxiv.org/abs/2206.00364",
 )
-def euler_ancestral(config: Mapping[str, Any]) -> Any:
+def euler_ancestral() -> type:
     """An Euler step a little too far, then fresh noise to make up for it."""
     from diffusers import EulerAncestralDiscreteScheduler
 
-    return EulerAncestralDiscreteScheduler.from_config(config)
+    return EulerAncestralDiscreteScheduler
 
 
 @SAMPLERS.register(
     "heun", title="Heun", betas=MOST, evaluations=lambda steps: 2 * steps - 1, paper="https://arxiv.org/abs/2206.00364"
 )
-def heun(config: Mapping[str, Any]) -> Any:
+def heun() -> type:
     """Two looks a step: the slope at both of its ends, averaged (Karras et al. 2022, algorithm 1)."""
     from diffusers import HeunDiscreteScheduler
 
-    return HeunDiscreteScheduler.from_config(config)
+    return HeunDiscreteScheduler
 
 
-@SAMPLERS.register("dpm_solver", title="DPM-Solver++ 2M", betas=MOST, paper="https://arxiv.org/abs/2211.01095")
-def dpm_solver(config: Mapping[str, Any]) -> Any:
+@SAMPLERS.register(
+    "dpm_solver", title="DPM-Solver++ 2M", betas=MOST, settings={"algorithm_type": "dpmsolver++", "solver_order": 2},
+    paper="https://arxiv.org/abs/2211.01095",
+)  # fmt: skip
+def dpm_solver() -> type:
     """Solves the linear part exactly and extrapolates the rest from two predictions (Lu et al. 2022, algorithm 2)."""
     from diffusers import DPMSolverMultistepScheduler
 
-    return DPMSolverMultistepScheduler.from_config(config, algorithm_type="dpmsolver++", solver_order=2)
+    return DPMSolverMultistepScheduler
 
 
 @SAMPLERS.register("unipc", title="UniPC", betas=MOST, paper="https://arxiv.org/abs/2302.04867")
-def unipc(config: Mapping[str, Any]) -> Any:
+def unipc() -> type:
     """Predicts a step, then corrects it with what the network says at its end (Zhao et al. 2023)."""
     from diffusers import UniPCMultistepScheduler
 
-    return UniPCMultistepScheduler.from_config(config)
+    return UniPCMultistepScheduler
 
 
 @SAMPLERS.register(
     "lcm", title="LCM", betas=MOST, random=True, distilled=True, paper="https://arxiv.org/abs/2310.04378"
 )
-def lcm(config: Mapping[str, Any]) -> Any:
+def lcm() -> type:
     """Jumps to the clean picture and back, a few times, for networks distilled to do so (Luo et al. 2023)."""
     from diffusers import LCMScheduler
 
-    return LCMScheduler.from_config(config)
+    return LCMScheduler

@@ -1,0 +1,62 @@
+"""The scripts of the code panel draw the very same samples: python -m pytest tests/diffusion/test_script.py"""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from explorer import zoo
+from explorer.diffusion import SAMPLERS, sample
+from explorer.diffusion.script import script
+from explorer.errors import ExplorerError
+
+RUN_ALL = """
+import json, os, runpy, sys, traceback
+sys.modules["torchvision"] = None  # one built for another torch stops diffusers
+failed = {}
+for folder in sys.argv[1:]:
+    os.chdir(folder)
+    try:
+        runpy.run_path("script.py")
+    except Exception:
+        failed[folder] = traceback.format_exc()
+print(json.dumps(failed))
+"""
+
+
+def test_a_script_for_every_sampler_and_every_kind_of_network(saved, tmp_path):
+    cases = {name: sample(saved("guided"), name, 4, 3.0, [1, "class 0"], 5, 2, "class 2")
+             for name in SAMPLERS if name != "lcm"}  # fmt: skip
+    cases["free"] = sample(saved("free", prediction_type="v_prediction"), "ddim", 4)
+    cases["classes"] = sample(saved("classes"), "euler", 4, condition=2)
+    cases["unguided"] = sample(saved("guided"), "ddpm", 4, 1.0, condition=2)
+    cases["prompts"] = sample(saved("prompts"), "dpm_solver", 4, 5.0, ["a red 'ring'", "blue"], 3, 2, "a star")
+    for name, found in cases.items():
+        (tmp_path / name).mkdir()
+        text = script(found)
+        assert "explorer" not in text
+        (tmp_path / name / "script.py").write_text(text, encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", RUN_ALL, *(str(tmp_path / name) for name in cases)],
+        check=False, capture_output=True, text=True, timeout=110, cwd="/",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    failed = json.loads(done.stdout.splitlines()[-1])
+    assert not failed, "\n".join(failed.values())
+    for name, found in cases.items():
+        drawn = np.load(tmp_path / name / "samples.npy")
+        expected = found.x[-1]
+        if name == "prompts":
+            with zoo.load(found.ref).borrow() as parts, torch.inference_mode():
+                expected = (
+                    parts["vae"].decode(torch.tensor(expected) / parts["vae"].config.scaling_factor).sample.numpy()
+                )
+        np.testing.assert_allclose(drawn, expected, rtol=0, atol=1e-5, err_msg=name)
+
+
+def test_points_have_no_script(saved):
+    with pytest.raises(ExplorerError, match="no pipeline of points"):
+        script(sample(saved("points"), steps=2, count=3))
