@@ -55,14 +55,20 @@ class Trajectory:
         return self._meaning(self.knowing)[1] - self._meaning(self.without)[1]
 
     def _meaning(self, answers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The clean picture and the noise that answers mean (Salimans and Ho 2022, appendix D)."""
-        shown, shares = self.shown[:-1], self.alphas_bar[:-1]
-        signal, noise = _wide(np.sqrt(shares), shown), _wide(np.sqrt(1 - shares), shown)
-        if self.predicts == "epsilon":
-            return (shown - noise * answers) / signal, answers
-        if self.predicts == "sample":
-            return answers, (shown - signal * answers) / noise
-        return signal * shown - noise * answers, signal * answers + noise * shown
+        return meaning(self.shown[:-1], answers, self.predicts, self.alphas_bar[:-1])
+
+
+def meaning(shown: np.ndarray, answers: np.ndarray, predicts: str, shares: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The clean picture and the noise that answers mean (Salimans and Ho 2022, appendix D).
+
+    shown, answers: (E, …), states on one scale. predicts: epsilon | v_prediction | sample. shares: ᾱ, (E,).
+    """
+    signal, noise = _wide(np.sqrt(shares), shown), _wide(np.sqrt(1 - shares), shown)
+    if predicts == "epsilon":
+        return (shown - noise * answers) / signal, answers
+    if predicts == "sample":
+        return answers, (shown - signal * answers) / noise
+    return signal * shown - noise * answers, signal * answers + noise * shown
 
 
 def _wide(values: np.ndarray, like: np.ndarray) -> np.ndarray:
