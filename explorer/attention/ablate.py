@@ -90,8 +90,8 @@ def ablate(
         return Ablation(
             heads=tuple(heads),
             how=how,
-            before=told(question, before, top),
-            after=told(question, after, top),
+            before=told(question, before, top, after),
+            after=told(question, after, top, before),
             loss_before=_loss(before, right, known),
             loss_after=_loss(after, right, known),
             kept_before=before[places, own].exp().numpy(),

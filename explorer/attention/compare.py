@@ -10,7 +10,7 @@ import torch
 
 from explorer.attention.attend import patterns
 from explorer.attention.base import AttentionPatterns, Detail
-from explorer.attention.predict import Predictions, answers, ask, told
+from explorer.attention.predict import Predictions, Question, answers, ask, told
 from explorer.attention.reading import Reading, order, read, through
 from explorer.errors import ExplorerError
 from explorer.heads import watch
@@ -45,13 +45,12 @@ def mask_token(
     and where the network's heads can't be reached.
     """
     with read(ref, text, text_b, target) as reading:
-        a, before = _told(reading, top)
+        a, before = _read(reading)
         _check(positions, a.tokens)
         hidden = _hidden(reading, positions)
-        b, after = _told(reading, top, hidden)
-    return _compare(
-        a, b, before, after, {part.name: tuple((i, i) for i in range(len(part.queries))) for part in a.parts}
-    )
+        b, after = _read(reading, hidden)
+    aligned = {part.name: tuple((i, i) for i in range(len(part.queries))) for part in a.parts}
+    return _compare(a, b, before, after, aligned, top)
 
 
 def change(
@@ -64,11 +63,11 @@ def change(
     Raises ExplorerError where the two have nothing in common.
     """
     with read(ref, text_a, target=target_a) as reading:
-        a, before = _told(reading, top)
+        a, before = _read(reading)
     with read(ref, text_b, target=target_b) as reading:
-        b, after = _told(reading, top)
+        b, after = _read(reading)
     aligned = {mine.name: align(mine.queries, b.part(mine.name).queries) for mine in a.parts}
-    return _compare(a, b, before, after, aligned)
+    return _compare(a, b, before, after, aligned, top)
 
 
 def align(a: Sequence[str], b: Sequence[str]) -> tuple[tuple[int, int], ...]:
@@ -79,10 +78,10 @@ def align(a: Sequence[str], b: Sequence[str]) -> tuple[tuple[int, int], ...]:
     return tuple((block.a + i, block.b + i) for block in blocks for i in range(block.size))
 
 
-def _told(
-    reading: Reading, top: int, hidden: dict[int, torch.Tensor] | None = None
-) -> tuple[AttentionPatterns, Predictions | None]:
-    """The attention, its details and the predictions of one reading."""
+def _read(
+    reading: Reading, hidden: dict[int, torch.Tensor] | None = None
+) -> tuple[AttentionPatterns, tuple[Question, torch.Tensor] | None]:
+    """The attention and its details, and what is asked and answered, of one reading."""
     found = patterns(reading, detail=True, hidden=hidden)
     if any(part.detail is None for part in found.parts):
         raise ExplorerError(
@@ -92,7 +91,7 @@ def _told(
     if reading.model.card.task == "feature-extraction":
         return found, None
     question = ask(reading)
-    return found, told(question, answers(question, hidden=hidden), top)
+    return found, (question, answers(question, hidden=hidden))
 
 
 def _check(positions: Sequence[int], tokens: Sequence[str]) -> None:
@@ -121,16 +120,19 @@ def _hidden(reading: Reading, positions: Sequence[int]) -> dict[int, torch.Tenso
 def _compare(
     a: AttentionPatterns,
     b: AttentionPatterns,
-    before: Predictions | None,
-    after: Predictions | None,
+    before: tuple[Question, torch.Tensor] | None,
+    after: tuple[Question, torch.Tensor] | None,
     aligned: dict[str, tuple[tuple[int, int], ...]],
+    top: int,
 ) -> Comparison:
     if not all(aligned.values()):
         raise ExplorerError("The two texts", "they have no token in common", "Change a word or two of one text")
     changes = {
         part.name: differences(part.detail, b.part(part.name).detail, aligned[part.name]) for part in a.parts
     }  # fmt: skip
-    return Comparison(a, b, aligned, changes, before, after)
+    if before is None or after is None:
+        return Comparison(a, b, aligned, changes, None, None)
+    return Comparison(a, b, aligned, changes, told(*before, top, others=after[1]), told(*after, top, others=before[1]))
 
 
 def differences(a: Detail, b: Detail, aligned: Sequence[tuple[int, int]]) -> np.ndarray:

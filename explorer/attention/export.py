@@ -40,6 +40,7 @@ MASS = 0.75  # of a query's attention that its lines hold, as the page begins wi
 SHADES = 10  # of lines
 JSON_MOST = 4_000_000  # weights, beyond which JSON is no good form: 28 MB
 AMOUNTS = ("#FFFFFF", *LIGHT.sequential[1:])  # nothing is white
+BOLD = 1.15  # letters that are bold are so much wider
 PAD, TITLE, SMALL, LONGEST = 20, 15, 10.5, 150  # pixels: round a figure, of its title, its notes, the longest token
 SIDE, GAP, ACROSS = 190, 16, 4  # of the panels of a picture: pixels of one, between two, and how many stand in a row
 
@@ -247,7 +248,7 @@ def npz(found: AttentionPatterns) -> bytes:
 
 def _page(title: str, parts: Iterable[Primitive], right: float, bottom: float, notes: Iterable[str]) -> Figure:
     """A figure with its title above and its notes below."""
-    right = max(right, PAD + wide(title, TITLE))
+    right = max(right, PAD + BOLD * wide(title, TITLE))
     lines = [line for note in notes for line in wrapped(note, SMALL, right - PAD)]
     below = [Text(line, PAD, bottom + 10 + 15 * row, SMALL, GREY) for row, line in enumerate(lines)]
     heading = Text(title, PAD, PAD + TITLE - 3, TITLE, bold=True)

@@ -140,9 +140,13 @@ def portions(question: Question, rows: int) -> Iterator[slice]:
         yield slice(start, min(start + step, rows))
 
 
-def told(question: Question, logarithms: Tensor, top: int = 10) -> Predictions:
-    """The likeliest answers in words."""
-    best, ids = logarithms.topk(min(top, logarithms.shape[1]))
+def told(question: Question, logarithms: Tensor, top: int = 10, others: Tensor | None = None) -> Predictions:
+    """The likeliest answers in words, (P, top) or, with others, twice as many.
+
+    others: logarithms of other answers at the same places; the likeliest of those are among them too, so that two
+    predictions of which each was told the other's have all that either would show.
+    """
+    best, ids = _chosen(logarithms, top, others)
     known = question.labels >= 0
     surprise = torch.full((len(known),), math.nan)
     surprise[known] = -logarithms[known, question.labels[known]]
@@ -156,6 +160,21 @@ def told(question: Question, logarithms: Tensor, top: int = 10) -> Predictions:
         probabilities=best.exp().numpy(),
         surprise=surprise.numpy(),
     )
+
+
+def _chosen(logarithms: Tensor, top: int, others: Tensor | None) -> tuple[Tensor, Tensor]:
+    """The values and the numbers of the answers that are told, the likeliest first."""
+    most = min(top, logarithms.shape[1])
+    own = logarithms.topk(most)
+    if others is None:
+        return own
+    rows = min(len(logarithms), len(others))
+    asked = torch.zeros_like(logarithms, dtype=torch.bool).scatter_(1, own.indices, True)
+    asked[:rows] = asked[:rows].scatter(1, others[:rows].topk(most).indices, True)
+    first = torch.where(asked, 1.0, logarithms)  # a logarithm of a probability is never above 0
+    ids = first.topk(min(2 * top, logarithms.shape[1])).indices
+    values, order = logarithms.gather(1, ids).sort(dim=1, descending=True, stable=True)
+    return values, ids.gather(1, order)
 
 
 @dataclass(frozen=True, eq=False)

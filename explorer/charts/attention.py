@@ -1,25 +1,23 @@
 """What heads do and what they are worth: a result in, a chart out."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import altair as alt
 import numpy as np
 import pandas as pd
 
-from explorer.attention.roles import PartScores
+from explorer.attention.roles import ROLES, PartScores
 from explorer.charts.theme import letters, magnitude, signed
 
 BARE = {"domain": False, "ticks": False, "labelOverlap": False}
 COLUMNS = 4  # of a legend of roles
 
 
-def role_map(
-    scores: PartScores, chosen: tuple[int, int] | None = None, named: Sequence[str] | None = None
-) -> alt.LayerChart:
+def role_map(scores: PartScores, chosen: tuple[int, int] | None = None, roles: Sequence[str] = ()) -> alt.LayerChart:
     """Layers × heads, each in the colour of its best role and as strong as its score; `chosen` (layer, head) is framed.
 
-    named: all roles that have a colour, where several parts share theirs. A click on a head selects it: the parameter
-    is called `head`.
+    roles: all those of the network, where several parts share their colours. A click on a head selects it: the
+    parameter is called `head`.
     """
     layers, heads = scores.entropy.shape
     best = scores.best
@@ -40,7 +38,7 @@ def role_map(
                     "chosen": (layer, head) == chosen,
                 }
             )  # fmt: skip
-    present = list(named or best_roles(scores))
+    present = best_roles(scores)
     frame = pd.DataFrame(rows)
     pick = alt.selection_point(name="head", fields=["layer", "head"], empty=False)
     base = _grid(frame).encode(
@@ -56,7 +54,7 @@ def role_map(
             color=alt.condition(
                 "datum.role === 'none is clear'",
                 alt.value("#8892A0"),
-                alt.Color("role:N", scale=alt.Scale(domain=present), legend=alt.Legend(columns=COLUMNS, title=None)),
+                alt.Color("role:N", scale=role_colours(roles or scores.roles), legend=_named(present)),
             ),
             opacity=alt.condition(
                 "datum.role === 'none is clear'",
@@ -76,10 +74,19 @@ def role_map(
     return alt.layer(cells, names, numbers).properties(height=58 * layers + 60 + legend)
 
 
-def best_roles(*parts: PartScores) -> list[str]:
+def role_colours(roles: Iterable[str]) -> alt.Scale:
+    """The colours of a network's roles, the same in every chart: in the order in which all roles are listed."""
+    some = set(roles)
+    return alt.Scale(domain=[name for name in ROLES if name in some])
+
+
+def _named(roles: Sequence[str] | None) -> alt.Legend:
+    return alt.Legend(columns=COLUMNS, title=None, values=alt.Undefined if roles is None else roles)
+
+
+def best_roles(scores: PartScores) -> list[str]:
     """The roles that some head has, in order."""
-    found = {part.roles[role]: None for part in parts for role in sorted(set(part.best.ravel()) - {-1})}
-    return list(found)
+    return [scores.roles[role] for role in sorted(set(scores.best.ravel()) - {-1})]
 
 
 def role_bars(scores: PartScores, layer: int, head: int) -> alt.LayerChart:
@@ -113,9 +120,14 @@ def role_course(course: Mapping[int, Mapping[str, float]], at: int) -> alt.Layer
         alt.Chart(frame)
         .mark_line(point=alt.OverlayMarkDef(size=30))
         .encode(
-            x=alt.X("step:Q", title="training step", scale=alt.Scale(type="symlog", constant=10)),
+            x=alt.X(
+                "step:Q",
+                title="training step",
+                scale=alt.Scale(type="symlog", constant=10),
+                axis=alt.Axis(values=[0, *(figure * 10**power for power in range(1, 7) for figure in (1, 3))]),
+            ),
             y=alt.Y("score:Q", title="best head, above shuffled", scale=alt.Scale(domain=[0, 1])),
-            color=alt.Color("role:N", legend=alt.Legend(columns=4, title=None)),
+            color=alt.Color("role:N", scale=role_colours(frame["role"].unique()), legend=_named(None)),
             opacity=alt.condition(near, alt.value(1), alt.value(0.15)),
             tooltip=["role:N", "step:Q", alt.Tooltip("score:Q", format=".2f")],
         )

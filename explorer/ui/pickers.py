@@ -74,7 +74,13 @@ def model_picker(fits: Callable[[Card], bool] = lambda card: True, default: str 
     if now in known and now not in titles and asked in (None, now, st.session_state.get(f"{key}-seen")):
         st.session_state[key] = default
         st.query_params.pop(key, None)
+    if f"zoo:{now}" in titles:  # typed without its source
+        st.session_state[key] = f"zoo:{now}"
     others = {st.query_params.get(key), st.session_state.get(key)} - {None, *titles}
+    for ref in others:
+        run, at, step = ref.partition("@")
+        if at and run in names:
+            names[ref] = f"{names[run]} · step {step}"
     return choose(
         "Model",
         [*titles, *sorted(others)],

@@ -102,3 +102,40 @@ def test_a_decoder_is_trained_on_a_pasted_text_and_its_heads_are_opened(serve, o
     page.get_by_role("link", name="Look into its heads").click()
     settled(page)
     assert "model=run" in page.url
+
+
+def test_quick_clicks_all_count(attention, open_page):
+    page = settled(open_page(attention))
+    for token in (3, 5, 7, 9, 11):
+        page.locator(".queries .token").nth(token).click()
+        page.wait_for_timeout(150)
+    page.wait_for_url(re.compile("token=11"))
+    page.wait_for_timeout(2500)
+    assert "token=11" in page.url
+    expect(page.locator(".side h5")).to_contain_text("looks at")
+
+
+def test_a_test_text_is_taken_from_the_list(attention, open_page):
+    page = settled(open_page(attention))
+    before = page.get_by_label("Text", exact=True).input_value()
+    page.get_by_role("button", name="Take one of the test texts").click()
+    first = page.locator(".st-key-take-text-0 button")
+    text = first.inner_text()
+    first.click()
+    expect(page.get_by_label("Text", exact=True)).to_have_value(text, timeout=30_000)
+    assert text != before
+    expect(page.locator(".queries .token")).to_have_count(len(text.split()) + 1, timeout=30_000)
+
+
+def test_flow_follows_what_is_held_and_holds_nothing_by_itself(attention, open_page):
+    page = open_page(f"{attention}?see=Flow&token=8")
+    expect(page.get_by_text(re.compile("^Token: 9 · "))).to_be_visible(timeout=60_000)
+    page.get_by_text("Heads", exact=True).click()
+    settled(page)
+    page.locator(".queries .token").nth(20).click()
+    page.wait_for_url(re.compile("token=20"))
+    page.get_by_text("Flow", exact=True).click()
+    expect(page.get_by_text(re.compile("^Token: 21 · "))).to_be_visible(timeout=60_000)
+    free = open_page(f"{attention}?see=Flow")
+    expect(free.get_by_text(re.compile("^Token: 32 · "))).to_be_visible(timeout=60_000)
+    assert "token=" not in free.url.replace("flow-token", "")

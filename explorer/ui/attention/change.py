@@ -7,7 +7,7 @@ from explorer.attention import AttentionPatterns, Comparison, Predictions, chang
 from explorer.charts import attention as charts
 from explorer.ui.attention.chosen import clicked, head_picker, selected
 from explorer.ui.attention.predicted import TOP, distinct
-from explorer.ui.attention.question import KNOWN, Asked, patterns_of
+from explorer.ui.attention.question import KNOWN, Asked, lost, patterns_of
 from explorer.ui.attention_views import Selection, attention_views
 from explorer.ui.draw import draw
 from explorer.ui.page import guard, plain
@@ -51,7 +51,7 @@ def changed(model: Model, asked: Asked) -> None:
 
 def _hide(model: Model, asked: Asked, found: AttentionPatterns) -> Comparison | None:
     """Tokens that no other token can see."""
-    names = [f"{place} · {token}" for place, token in enumerate(found.tokens)]
+    names = [f"{place + 1} · {token}" for place, token in enumerate(found.tokens)]
     picked = st.multiselect(
         "Tokens that no other may see", range(len(names)), [_most_seen(found)], key=f"hidden-{asked.key}",
         format_func=names.__getitem__, placeholder="Choose at least one",
@@ -70,12 +70,15 @@ def _most_seen(found: AttentionPatterns) -> int:
 
 def _another(model: Model, asked: Asked) -> Comparison | None:
     """The same text with another word."""
-    linked("other", "")
-    if not st.session_state["other"]:
-        st.session_state["other"] = _variant(model, asked.text)
+    state, proposed = st.session_state, _variant(model, asked.text)
+    linked("other", proposed)
+    if not state["other"].strip() or state["other"] == state.get("other-proposed"):  # of the A before, untouched
+        state["other"] = proposed
+    state["other-proposed"] = proposed
     other = st.text_area("B", key="other", height=110, persist_state="session",
                          help="Change a word of A and see which heads notice.")  # fmt: skip
-    to_link("other", other, "")
+    to_link("other", other, proposed)
+    st.caption(" ".join(lost(model.encode(other if other.strip() else proposed))))
     if other.strip() == asked.text.strip():
         st.info("B is the same as A. Change a word of it.", icon=":material/edit:")
         return None
@@ -111,8 +114,8 @@ def _answers(compared: Comparison) -> None:
     earlier = dict(zip(before.top[place], before.probabilities[place], strict=True))
     draw(
         charts.likely(
-            distinct(shown), [float(earlier.get(word, 0)) for word in shown],
-            [float(later.get(word, 0)) for word in shown], ("A", "B"),
+            distinct(shown), [float(earlier[word]) for word in shown], [float(later[word]) for word in shown],
+            ("A", "B"),
         ),
         "changed-answers", "The likeliest answers in A and in B",
     )  # fmt: skip
@@ -124,7 +127,7 @@ def _most_changed(before: Predictions, after: Predictions) -> int:
 
     def lost(place: int) -> float:
         later = dict(zip(after.top[place], after.probabilities[place], strict=True))
-        return float(before.probabilities[place][0] - later.get(before.top[place][0], 0.0))
+        return float(before.probabilities[place][0] - later[before.top[place][0]])
 
     return max(range(both), key=lost)
 

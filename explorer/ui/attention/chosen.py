@@ -1,5 +1,7 @@
 """The one selection that all views share, in the browser and in the link: part, layer, heads, token."""
 
+import time
+
 import streamlit as st
 
 from explorer.attention import AttentionPatterns
@@ -8,6 +10,7 @@ from explorer.attention.roles import recorded
 from explorer.ui.attention_views import Selection, choose, fit
 
 KEY = "attention"  # of the component
+LATE = 3.0  # seconds within which a link that this session wrote may come back after a newer one
 FIRST = 1  # layers and heads are counted from 1 for people
 FIELDS = ("show", "part", "layer", "head", "token")  # as they stand in the URL
 
@@ -16,10 +19,14 @@ def selected(found: AttentionPatterns) -> Selection:
     """What is selected: what was clicked last, else what the link says, else what this network shows first."""
     state, usual = st.session_state, _usual(found)
     kept, asked = state.get("selection"), _in_link()
+    reported = (state.get(KEY) or {}).get("selection")
+    clicked = reported is not None and reported != state.get("selection-reported")
+    state["selection-reported"] = reported
     if kept is not None and fit(kept, found) == fit(state["selection-usual"], found) != usual:
         kept = None  # untouched, of the network before
         choose(KEY, usual)
-    if kept is None or asked != state.get("selection-linked"):
+    links = [state.get("selection-linked"), *([] if time.monotonic() > state.get("late", 0) else state["links"])]
+    if kept is None or not (clicked or asked in links):
         kept = _linked(asked, kept or usual, usual)
         choose(KEY, fit(kept, found))
     state["selection"], state["selection-usual"] = kept, usual
@@ -35,7 +42,11 @@ def keep(found: AttentionPatterns, selection: Selection, redraw: bool = False) -
             st.query_params.pop(name, None)
         else:
             st.query_params[name] = values[name]
-    st.session_state["selection-linked"] = _in_link()
+    state, linked = st.session_state, _in_link()
+    if linked != state.get("selection-linked"):  # for a moment a browser may still send the links before this one
+        state["links"] = [*state.get("links", [])[-20:], state.get("selection-linked")]
+        state["late"] = time.monotonic() + LATE
+    state["selection-linked"] = linked
     if redraw:
         choose(KEY, selection)
 

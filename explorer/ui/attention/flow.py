@@ -63,14 +63,17 @@ def _token(found: AttentionPatterns, part: Part, chosen: Selection) -> int:
     """The token that is looked from, by the bar of all tokens."""
     last = len(part.queries) - 1
     usual = 0 if found.patches or not part.causal else last
-    key = f"flow-token-{part.name}-{last}"
-    if key not in st.session_state and chosen.token is not None and chosen.token <= last:
-        st.session_state[key] = chosen.token
-    elif key not in st.session_state:
-        st.session_state[key] = usual
-    token = transport("Token", range(last + 1), key=key, format=lambda place: f"{place} · {plain(part.queries[place])}")
-    if token != chosen.token:
-        keep(found, Selection(chosen.view, part.name, chosen.layer, chosen.heads, token), redraw=True)
+    state, key, mine = st.session_state, f"flow-token-{part.name}-{last}", part.name == chosen.part
+    held = chosen.token if mine and chosen.token is not None else usual
+    if key not in state or held != state.get(f"{key}-held", held):  # held elsewhere since
+        state[key] = held
+    token = transport(
+        "Token", range(last + 1), key=key, format=lambda place: f"{place + 1} · {plain(part.queries[place])}"
+    )
+    if mine and token != held:  # moved here
+        keep(found, Selection(chosen.view, chosen.part, chosen.layer, chosen.heads, token), redraw=True)
+        held = token
+    state[f"{key}-held"] = held
     return token
 
 

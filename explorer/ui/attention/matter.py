@@ -11,7 +11,7 @@ from explorer.attention.census import Census
 from explorer.charts import attention as charts
 from explorer.errors import ExplorerError
 from explorer.ui.attention.chosen import FIRST, clicked, head_picker, heads_of, named, selected
-from explorer.ui.attention.predicted import TOP, before, distinct, place_of
+from explorer.ui.attention.predicted import TOP, distinct, place_of, where
 from explorer.ui.attention.question import KNOWN, Asked, patterns_of
 from explorer.ui.attention_views import Selection
 from explorer.ui.draw import draw
@@ -43,26 +43,26 @@ def worth(model: Model, asked: Asked, found: AttentionPatterns, chosen: Selectio
 
 def _told(done: Ablation, chosen: Selection) -> None:
     moved = np.abs(done.kept_after - done.kept_before)
-    place = int(moved.argmax()) if chosen.token is None else place_of(done.before, chosen)
+    held = place_of(done.before, chosen)
+    place = int(moved.argmax()) if held is None else held
     answer = done.before.top[place][0]
-    after = f" after “{plain(before(done.before, place))}”" if done.before.kind in ("next", "answer") else ""
-    if chosen.token is None and len(moved) > 1:
-        st.caption("No token is held: here is the place where it matters most.")
+    if held is None and len(moved) > 1:
+        st.caption("The loss is that of the whole text; the rest is shown where it matters most.")
     with st.container(horizontal=True):
         st.metric("Loss", f"{done.loss_after:.3f}", f"{done.change:+.3f} nats", delta_color="inverse")
         st.metric(
-            f"Probability of “{plain(answer)}”{after}", f"{done.kept_after[place]:.1%}",
+            f"Probability of “{plain(answer)}”{where(done.before, place)}", f"{done.kept_after[place]:.1%}",
             f"{100 * (done.kept_after[place] - done.kept_before[place]):+.1f} points",
         )  # fmt: skip
     words = done.before.top[place][:TOP]
     later = dict(zip(done.after.top[place], done.after.probabilities[place], strict=True))
-    without = [float(later.get(word, 0.0)) for word in words]
+    without = [float(later[word]) for word in words]
     draw(
         charts.likely(distinct(words), done.before.probabilities[place][:TOP], without),
         "ablated", f"The likeliest answers with and without {named(chosen)}",
     )  # fmt: skip
     if done.output_before == done.output_after:
-        st.caption(f"Its output stays the same: {plain(done.output_before)}")
+        st.caption(f"Its output stays the same: {plain(done.output_before) or 'nothing'}")
     else:
         st.markdown(f"{plain(done.output_before)} → **{plain(done.output_after)}**")
 
@@ -110,11 +110,14 @@ def _census(model: Model, how: str) -> None:
         st.query_params["census"] = census.start(Census(model.card.ref, count, how), person())
     id = st.query_params.get("census", "")
     if id:
-        _progress(id)
+        _progress(id, model.card.ref)
 
 
-def _progress(id: str) -> None:
+def _progress(id: str, ref: str) -> None:
     asked = census.asked(id)
+    if asked.ref != ref:
+        st.caption(f"The heads of {plain(asked.ref)} were measured; those of this network have not been yet.")
+        return
     try:
         job = jobs.engine().status(id)
     except ExplorerError:

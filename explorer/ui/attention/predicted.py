@@ -17,9 +17,9 @@ from explorer.zoo.model import Model
 TOP = 8
 USUAL = Selection("heads")  # no token is chosen
 ABOUT = {
-    "next": "What it expects next, after the chosen token.",
-    "masked": "What it would put in place of the chosen token, were it masked.",
-    "answer": "What its decoder says next, after the chosen token of its answer.",
+    "next": "What it expects next. Hold a token to see what it expects after that.",
+    "masked": "What it would put in place of a token, were it masked. Hold one to choose it.",
+    "answer": "What its decoder says next. Hold a token of its answer to see what comes after that.",
     "class": "What it takes the picture for.",
 }
 
@@ -35,13 +35,15 @@ def predicted(model: Model, asked: Asked, chosen: Selection = USUAL) -> None:
     if not found.positions:
         st.caption("There is nothing here to predict.")
         return
-    place = place_of(found, chosen)
+    held = place_of(found, chosen)
+    place = usual_place(found) if held is None else held
     actual = found.actual[place]
-    where = f" after **{plain(before(found, place))}**" if found.kind in ("next", "answer") else ""
-    where = f" instead of **{plain(actual)}**" if found.kind == "masked" and actual else where
-    truth = "" if actual is None else f" Truly: **{plain(actual)}**, {np.exp(-found.surprise[place]):.1%}."
-    st.caption(f"{ABOUT[found.kind]}{truth if found.kind != 'masked' else ''}")
-    st.markdown(f"Likeliest{where}")
+    truth = "" if actual is None else f" Truly: “{plain(actual)}”, {np.exp(-found.surprise[place]):.1%}."
+    told = ABOUT[found.kind]
+    if held is None and found.kind != "class":
+        told = "The token that is held has no prediction of its own." if chosen.token is not None else told
+    st.caption(f"{told}{truth if found.kind != 'masked' else ''}")
+    st.markdown(f"Likeliest{where(found, place)}")
     draw(
         charts.likely(distinct(found.top[place][:TOP]), found.probabilities[place][:TOP], None),
         "predictions",
@@ -57,11 +59,26 @@ def predicted(model: Model, asked: Asked, chosen: Selection = USUAL) -> None:
         )
 
 
-def place_of(found: Predictions, chosen: Selection) -> int:
-    """The prediction that belongs to the chosen token; the last one where none is chosen."""
+def place_of(found: Predictions, chosen: Selection) -> int | None:
+    """The prediction that belongs to the held token; None where none is held, or where it has none."""
     if chosen.token is not None and chosen.part in ("self", "decoder", "cross", "") and chosen.token in found.positions:
         return found.positions.index(chosen.token)
+    return None
+
+
+def usual_place(found: Predictions) -> int:
+    """The prediction that is shown unless a token is held: what comes next, or the first."""
     return len(found.positions) - 1 if found.kind == "next" else 0
+
+
+def where(found: Predictions, place: int) -> str:
+    """Where a prediction stands, in words that follow another."""
+    if found.kind in ("next", "answer"):
+        return f" after “{plain(before(found, place))}”"
+    if found.kind == "class":
+        return ""
+    actual = found.actual[place]
+    return f" instead of “{plain(actual)}”" if actual else f" for token {found.positions[place] + 1}"
 
 
 def before(found: Predictions, place: int) -> str:

@@ -1,5 +1,6 @@
 """What is read: a text, two texts, or a picture, from the link, the test data or the person's own hand."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +14,7 @@ from explorer.ui.attribution.question import picture_example, shown
 from explorer.ui.page import plain
 from explorer.ui.pickers import linked, to_link
 from explorer.zoo.model import Model
-from explorer.zoo.text import TextModel
+from explorer.zoo.text import Encoded, TextModel
 
 LETTERS = 2000  # of a text that stands in the link
 MOST = 100_000  # that are taken
@@ -78,6 +79,7 @@ def _box(label: str, key: str, usual: str, model: TextModel, help: str | None = 
     if len(text) <= LETTERS:
         to_link(key, text, usual)
     else:
+        to_link(key, usual, usual)
         st.caption(f"Texts over {LETTERS:,} letters are not in the link.")
     return text
 
@@ -98,8 +100,9 @@ def _browse(test: data.Dataset) -> None:
     pages = (len(test.texts) - 1) // 8 + 1
     page = st.number_input(f"Page, of {pages}", 1, pages, 1, key="texts-page")
     for index in range((page - 1) * 8, min(page * 8, len(test.texts))):
-        st.button(plain(test.texts[index]), key=f"take-text-{index}", on_click=_take, args=(test.texts[index],),
-                  type="tertiary")  # fmt: skip
+        text = test.texts[index]
+        if st.button(plain(text), key=f"take-text-{index}", on_click=_take, args=(text,), type="tertiary"):
+            st.rerun(scope="app")  # the box stands outside this fragment
 
 
 def _take(text: str) -> None:
@@ -110,18 +113,24 @@ def _take(text: str) -> None:
 def _read_as(model: TextModel, text: str, second: str | None) -> None:
     """What became of the text on its way into the network."""
     encoded = model.encode(text, second or None)
-    told = [f"{len(encoded.tokens)} tokens, of {model.longest} at the most."]
-    if encoded.cut:
-        told.append(f":orange[{encoded.cut:,} more were left out at the end.]")
-    if encoded.unknown:
-        words = ", ".join(dict.fromkeys(plain(word[:30]) for word in encoded.unknown[:8]))
-        told.append(f":orange[It does not know: {words}.]")
+    told = [f"{len(encoded.tokens)} tokens, of {model.longest} at the most.", *lost(encoded)]
+    if encoded.target:
+        told += [f"Its answer: {len(encoded.target.tokens)} tokens.", *lost(encoded.target)]
     st.caption(" ".join(told))
     if model.mask_token:
         st.caption(f"Write `{model.mask_token}` for a word that it is to guess.")
     if encoded.unknown and len(model.labels) > 1:
         with st.popover("Words that it knows", icon=":material/menu_book:"):
             st.caption(plain(" · ".join(word for word in model.labels if not word.startswith("["))))
+
+
+def lost(encoded: Encoded) -> Iterator[str]:
+    """What the network does not see of a text, in sentences."""
+    if encoded.cut:
+        yield f":orange[{encoded.cut:,} more were left out at the end.]"
+    if encoded.unknown:
+        words = ", ".join(dict.fromkeys(plain(word[:30]) for word in encoded.unknown[:8]))
+        yield f":orange[It does not know: {words}.]"
 
 
 @st.cache_resource(max_entries=32, show_spinner=False, hash_funcs=KNOWN)

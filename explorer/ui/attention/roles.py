@@ -60,13 +60,13 @@ def roles(model: Model, asked: Asked) -> None:
         "what. The number is the share of a head's attention that lies on the right tokens; a head is named only "
         "where that exceeds the share on shuffled tokens by 0.1 or more. Click a head to see all its scores."
     )
-    named = charts.best_roles(*found.parts.values())
+    known = [role for part in found.parts.values() for role in part.roles]
     for name, part in found.parts.items():
         if len(found.parts) > 1:
             st.markdown(f"*{name}*")
         at = (chosen.layer, chosen.heads[0]) if name == chosen.part else None
         event = st.altair_chart(
-            charts.role_map(part, at, named),
+            charts.role_map(part, at, known),
             width="stretch",
             on_select="rerun",
             key=f"roles-{name}",

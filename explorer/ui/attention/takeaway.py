@@ -37,7 +37,8 @@ def takeaway(
         give("NPZ", lambda: export.npz(found), "attention.npz")
         link("It opens this page with this text, part, layer, heads and token. Uploads are not in it.")
     st.caption(
-        "The figure shows the heads and the token that are chosen above. JSON and NPZ hold the weights of every head "
+        "The figure shows the heads and the token that are held above, and of each token the lines that hold 75 % of "
+        "its attention. JSON and NPZ hold the weights of every head "
         "with their tokens; NPZ also the queries, keys, values and scores."
     )
     with st.expander("The same in PyTorch and transformers", icon=":material/code:"):
@@ -70,7 +71,7 @@ def _code(model: Model, asked: Asked, found: AttentionPatterns) -> None:
             give("picture.png", lambda: png_of(found.patches.picture), "picture.png")
     told = "It leaves `weights.npz`, the very numbers of the views above."
     if "model.zip" in files:
-        told = f"Unpack `model.zip` into a folder `model` beside the script. {told}"
+        told = f"Put `model.zip` beside the script, which unpacks it. {told}"
     elif files or found.patches:
         told = f"Put the files beside the script. {told}"
     st.caption(told)
