@@ -43,7 +43,8 @@ with guard():
         with left:
             ref = model_picker(reads_with_attention, "zoo:story-gpt")
             catalogue(attends)
-            model = zoo.load(ref)
+            with st.spinner(f"Opening {ref}", show_time=True):
+                model = zoo.load(ref)
             asked = question(model)
         with right, guard():
             VIEWS[view](model, asked)

@@ -74,8 +74,10 @@ def model_picker(fits: Callable[[Card], bool] = lambda card: True, default: str 
     if now in known and now not in titles and asked in (None, now, st.session_state.get(f"{key}-seen")):
         st.session_state[key] = default
         st.query_params.pop(key, None)
-    if f"zoo:{now}" in titles:  # typed without its source
+    if f"zoo:{now}" in titles:  # named without its source
         st.session_state[key] = f"zoo:{now}"
+    if f"zoo:{asked}" in titles:
+        st.query_params[key] = f"zoo:{asked}"
     others = {st.query_params.get(key), st.session_state.get(key)} - {None, *titles}
     for ref in others:
         run, at, step = ref.partition("@")
