@@ -59,7 +59,7 @@ def role_map(scores: PartScores, chosen: tuple[int, int] | None = None, roles: S
             opacity=alt.condition(
                 "datum.role === 'none is clear'",
                 alt.value(0.12),
-                alt.Opacity("score:Q", scale=alt.Scale(domain=[0, 1], range=[0.25, 1]), legend=None),
+                alt.Opacity("score:Q", scale=alt.Scale(domain=[0, 1], range=[0.2, 0.72]), legend=None),
             ),
             stroke=alt.condition("datum.chosen", alt.value("#F0A020"), alt.value("transparent")),
             strokeWidth=alt.value(3),
