@@ -10,8 +10,8 @@ import copy
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from itertools import chain
-from operator import is_
+from itertools import chain, repeat
+from operator import attrgetter, eq, is_, is_not
 from typing import Any
 
 import torch
@@ -19,6 +19,10 @@ from torch import Tensor, nn
 
 from explorer.errors import ExplorerError
 
+GRADIENT = attrgetter("grad")
+ASKED = [
+    attrgetter(name) for name in ("requires_grad", "_backward_hooks", "_post_accumulate_grad_hooks")
+]  # of a tensor
 IDLE = 4  # trees of one model that are kept ready: as many as can usefully run at once
 
 
@@ -61,8 +65,10 @@ class _Tree:
 
     def __init__(self, module: nn.Module) -> None:
         self.module = private(module)
-        self._parameters = [(mine, mine.data_ptr()) for mine in self.module.parameters()]
+        self._parameters = [*self.module.parameters()]
+        self._places = [*map(Tensor.data_ptr, self._parameters)]
         self._buffers = list(zip(self.module.buffers(), module.buffers(), strict=True))
+        self._tensors = [*self._parameters, *(mine for mine, _ in self._buffers)]
         held = [held for part in self.module.modules() for held in _dicts(part)]
         self._empty = [one for one in held if not one]  # most are: hooks of every kind
         self._full = [one for one in held if one]
@@ -75,13 +81,10 @@ class _Tree:
             not any(self._empty)
             and [*map(len, self._full)] == self._sizes
             and all(map(is_, chain.from_iterable(map(dict.values, self._full)), self._values))
-            and all(mine.data_ptr() == at for mine, at in self._parameters)
+            and all(map(eq, map(Tensor.data_ptr, self._parameters), self._places))
             and all(mine.shape == shared.shape for mine, shared in self._buffers)
-            and not any(
-                mine.requires_grad or mine.grad is not None or mine._backward_hooks or mine._post_accumulate_grad_hooks
-                for tensors in (self._parameters, self._buffers)
-                for mine, _ in tensors
-            )
+            and not any(any(map(asked, self._tensors)) for asked in ASKED)
+            and not any(map(is_not, map(GRADIENT, self._tensors), repeat(None)))
         )
 
     @torch.no_grad()

@@ -48,6 +48,7 @@ class TextModel(Model):
     def __init__(self, card: Card, module: nn.Module, tokenizer: Any) -> None:
         super().__init__(card, module)
         self.tokenizer = tokenizer
+        self._read: dict[int, str] = {}  # tokens as people read them
         self.config = module.config
         self._generation = getattr(module, "generation_config", None)
         self._coder = tokenizer.backend_tokenizer
@@ -116,6 +117,11 @@ class TextModel(Model):
 
     def token(self, number: int) -> str:
         """One token as a person reads it: · for the space before a word, ⟨0xF0⟩ for bytes that are no character."""
+        if number not in self._read:
+            self._read[number] = self._spell(number)
+        return self._read[number]
+
+    def _spell(self, number: int) -> str:
         piece = self.tokenizer.convert_ids_to_tokens(int(number))
         if piece is None:  # a row of the embedding that no token uses
             return f"⟨{number}⟩"
