@@ -73,12 +73,12 @@ def visit(chromium: Browser, address: str, wanted: str) -> Page:
 
 
 @contextmanager
-def server() -> Iterator[tuple[psutil.Process, str, float]]:
+def server(script: str | Path = "app.py") -> Iterator[tuple[psutil.Process, str, float]]:
     """A new server on a free port with a data folder of its own: its process, its address, when it was started."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.headless=true"]
+    command = [sys.executable, "-m", "streamlit", "run", str(script), "--server.headless=true"]
     command += ["--server.address=127.0.0.1", f"--server.port={port}"]
     with tempfile.TemporaryDirectory() as folder:
         began = time.perf_counter()

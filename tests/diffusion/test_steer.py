@@ -37,7 +37,7 @@ def test_without_chance_another_seed_changes_nothing(saved):
 
 
 @pytest.mark.parametrize("before", USED)
-@pytest.mark.parametrize("after", USED)
+@pytest.mark.parametrize("after", ["ddpm", "heun", "unipc"])
 def test_a_sampler_takes_over_from_another(saved, before, after):
     past = sample(saved("free"), before, steps=8, seed=3)
     at = 4
