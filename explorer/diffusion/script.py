@@ -1,4 +1,4 @@
-"""The code panel: a trajectory's samples by a script of their own, in torch and diffusers, to the bit."""
+"""The code panel: a trajectory's samples by a script of their own, in torch and diffusers."""
 
 import textwrap
 
@@ -31,7 +31,7 @@ def script(found: Trajectory, ref: str | Denoiser | None = None) -> str:
     guided = found.knowing is not None
     title = f"{SAMPLERS[found.sampler].facts['title']}, {found.steps} steps"
     lines = [
-        f'"""Samples of {folder} by {title}, as samples.npy (N, …)."""',
+        f'"""Samples of a diffusion model by {title}, as samples.npy (N, …)."""',
         "",
         "import numpy as np",
         "import torch",

@@ -1,9 +1,6 @@
 """The scripts of the code panel leave the page's own weights: python -m pytest tests/attention/test_script.py"""
 
 import io
-import json
-import subprocess
-import sys
 from pathlib import Path
 from zipfile import ZipFile
 
@@ -16,6 +13,7 @@ from explorer.attention import AttentionPatterns, attend
 from explorer.attention.script import beside, file_of, script
 from explorer.errors import ExplorerError
 from explorer.training import TrainConfig
+from tests import alone
 from tests.attention import nets
 from tests.attention.nets import TEXT, picture
 from tests.zoo.conftest import save_tiny
@@ -38,19 +36,6 @@ CASES = {  # name → family, text, second text
     "bart-said": ("bart", "a cat", LONG),
     "neo": ("neo", TEXT, None),
 }
-RUN_ALL = """
-import json, os, runpy, sys, traceback
-import torch
-torch.set_num_threads(1)
-failed = {}
-for folder in sys.argv[1:]:
-    os.chdir(folder)
-    try:
-        runpy.run_path("script.py")
-    except Exception:
-        failed[folder] = traceback.format_exc()
-print(json.dumps(failed))
-"""
 
 
 def write(folder: Path, given, ref: str, second: str | None = None) -> AttentionPatterns:
@@ -67,11 +52,7 @@ def write(folder: Path, given, ref: str, second: str | None = None) -> Attention
 
 def prove(folders: dict[Path, AttentionPatterns]) -> None:
     """Run all the scripts in a process that can't find the explorer, and compare."""
-    command = [sys.executable, "-I", "-c", RUN_ALL, *map(str, folders)]
-    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=110, cwd="/")
-    assert done.returncode == 0, done.stderr
-    failed = json.loads(done.stdout.splitlines()[-1])
-    assert not failed, "\n".join(failed.values())
+    alone.run(folders)
     for folder, found in folders.items():
         with np.load(folder / "weights.npz") as theirs:
             assert theirs.files == [f"{part.name}.weights" for part in found.parts], folder

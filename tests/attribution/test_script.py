@@ -1,8 +1,5 @@
 """The scripts of the code panel leave the page's own numbers: python -m pytest tests/attribution/test_script.py"""
 
-import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,19 +11,8 @@ from explorer.attribution.arena import fitting
 from explorer.attribution.base import Attribution
 from explorer.attribution.script import script
 from explorer.source import weights_file
+from tests import alone
 from tests.zoo.conftest import save_tiny
-
-RUN_ALL = """
-import json, os, runpy, sys, traceback
-failed = {}
-for folder in sys.argv[1:]:
-    os.chdir(folder)
-    try:
-        runpy.run_path("script.py")
-    except Exception:
-        failed[folder] = traceback.format_exc()
-print(json.dumps(failed))
-"""
 
 
 def write(folder: Path, found: Attribution) -> Path:
@@ -42,11 +28,7 @@ def write(folder: Path, found: Attribution) -> Path:
 
 def prove(folders: dict[Path, Attribution]) -> None:
     """Run all the scripts in a process that can't find the explorer, and compare."""
-    command = [sys.executable, "-I", "-c", RUN_ALL, *map(str, folders)]
-    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=300, cwd="/")
-    assert done.returncode == 0, done.stderr
-    failed = json.loads(done.stdout.splitlines()[-1])
-    assert not failed, "\n".join(failed.values())
+    alone.run(folders, timeout=300)
     for folder, found in folders.items():
         theirs = np.load(folder / "scores.npy")
         bound = 1e-5 * np.abs(found.scores).max()

@@ -80,13 +80,12 @@ def test_a_state_is_made_of_the_picture_and_the_noise_that_are_believed(saved, s
     assert found.alphas_bar[-1] == 1
 
 
-@pytest.mark.parametrize("eta", [0.0])
-def test_our_ddim_step_is_the_library_s(saved, eta):
+def test_our_ddim_step_is_the_library_s(saved):
     found = sample(saved("free"), "ddim", steps=8, count=2)
     for step in range(7):
         move = steps.ddim(
             torch.tensor(found.x[step]), torch.tensor(found.noise[step]),
-            float(found.alphas_bar[step]), float(found.alphas_bar[step + 1]), eta=eta,
+            float(found.alphas_bar[step]), float(found.alphas_bar[step + 1]),
         )  # fmt: skip
         np.testing.assert_allclose(move.state, found.x[step + 1], rtol=1e-4, atol=1e-5)
         np.testing.assert_allclose(move.clean, found.clean[step], rtol=1e-4, atol=1e-4)
