@@ -17,9 +17,9 @@ from explorer.zoo.model import Model
 TOP = 8
 USUAL = Selection("heads")  # no token is chosen
 ABOUT = {
-    "next": "What it expects next. Hold a token to see what it expects after that.",
-    "masked": "What it would put in place of a token, were it masked. Hold one to choose it.",
-    "answer": "What its decoder says next. Hold a token of its answer to see what comes after that.",
+    "next": "What it expects next.",
+    "masked": "What it would put in place of a token, were it masked.",
+    "answer": "What its decoder says next.",
     "class": "What it takes the picture for.",
 }
 
@@ -40,8 +40,9 @@ def predicted(model: Model, asked: Asked, chosen: Selection = USUAL) -> None:
     actual = found.actual[place]
     truth = "" if actual is None else f" Truly: “{plain(actual)}”, {np.exp(-found.surprise[place]):.1%}."
     told = ABOUT[found.kind]
-    if held is None and found.kind != "class":
-        told = "The token that is held has no prediction of its own." if chosen.token is not None else told
+    if held is None and found.kind != "class" and chosen is not USUAL:  # where tokens can be held
+        other = chosen.token is not None
+        told += " The one that is held has no prediction." if other else " Hold a token above to choose the place."
     st.caption(f"{told}{truth if found.kind != 'masked' else ''}")
     st.markdown(f"Likeliest{where(found, place)}")
     draw(
