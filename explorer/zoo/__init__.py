@@ -1,6 +1,7 @@
 """Which ready models exist, and how a ref becomes a model that everybody shares. Importing this imports no torch."""
 
 import functools
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from explorer.settings import settings
@@ -11,7 +12,7 @@ from explorer.zoo.store import Store
 if TYPE_CHECKING:
     from explorer.zoo.model import Model
 
-__all__ = ["Card", "Ref", "cards", "held", "load", "parse"]
+__all__ = ["Card", "Price", "Ref", "cards", "held", "load", "parse", "price"]
 
 
 def load(ref: str) -> "Model":
@@ -21,10 +22,32 @@ def load(ref: str) -> "Model":
     """
     from explorer.zoo.sources import SOURCES
 
-    parsed = parse(ref)
-    source = SOURCES[parsed.source]
-    settle = source.facts.get("settle")
-    return _store().get(settle(parsed) if settle else parsed, source.make)
+    settled = _settled(ref)
+    return _store().get(settled, SOURCES[settled.source].make)
+
+
+@dataclass(frozen=True)
+class Price:
+    """What opening a model takes, in bytes."""
+
+    download: int  # from the Hugging Face Hub; 0 where it is here already
+    memory: int  # of its weights
+
+
+def price(ref: str) -> Price:
+    """What opening a model will take; raises ExplorerError when it can't be had. It asks the Hub, and opens nothing.
+
+    Downloads from torchvision are not counted.
+    """
+    from explorer.zoo.sources import SOURCES
+    from explorer.zoo.sources.base import Remote
+
+    settled = _settled(ref)
+    size = dict(held()).get(str(settled))
+    if size is not None:
+        return Price(0, size)
+    found = SOURCES[settled.source].make(settled)
+    return Price(found.download if isinstance(found, Remote) else 0, found.bytes)
 
 
 def cards(task: str | None = None) -> list[Card]:
@@ -37,6 +60,15 @@ def cards(task: str | None = None) -> list[Card]:
 def held() -> list[tuple[str, int]]:
     """The models held open now and their bytes, the least recently used first."""
     return _store().held()
+
+
+def _settled(ref: str) -> Ref:
+    """The parts of a ref, with what it leaves open filled in."""
+    from explorer.zoo.sources import SOURCES
+
+    parsed = parse(ref)
+    settle = SOURCES[parsed.source].facts.get("settle")
+    return settle(parsed) if settle else parsed
 
 
 @functools.cache

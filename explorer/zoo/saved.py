@@ -1,6 +1,6 @@
 """Networks from a folder that transformers' `save_pretrained` wrote: safetensors and JSON only, never code.
 
-What is common to all of them; `saved_images` and `saved_text` open the two kinds.
+What is common to all of them; `saved_images` and `saved_text` open the two kinds, `saved_diffusion` pipelines.
 """
 
 import fnmatch
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from explorer.zoo.model import Model
 
 WEIGHTS = ("model.safetensors", "model-*-of-*.safetensors")
-NESTED = ("*/diffusion_pytorch_model.safetensors", "text_encoder/model.safetensors")  # of the parts of a pipeline
 TOKENIZERS = ({"tokenizer.json"}, {"vocab.txt"}, {"vocab.json", "merges.txt"})  # each is enough for a fast one
 SENTENCEPIECE = ("spiece.model", "source.spm", "target.spm", "tokenizer.model", "sentencepiece.bpe.model")
 FILES = (
@@ -46,9 +45,13 @@ HEADLESS = ("Model", "ForPreTraining", "ForTokenClassification", "ForQuestionAns
 one_at_a_time = threading.Lock()
 
 
-def weights(folder: Path) -> list[Path]:
-    """The files that hold the weights."""
-    return [path for pattern in (*WEIGHTS, *NESTED) for path in sorted(folder.glob(pattern))]
+def weights(ref: Ref, folder: Path) -> list[Path]:
+    """The files that hold the weights, in a folder that `check` passed."""
+    from explorer.zoo import saved_diffusion
+
+    if (folder / saved_diffusion.INDEX).is_file():
+        return saved_diffusion.weights(ref, folder)
+    return [path for pattern in WEIGHTS for path in sorted(folder.glob(pattern))]
 
 
 def parameters(ref: Ref, folder: Path) -> int:
@@ -56,7 +59,7 @@ def parameters(ref: Ref, folder: Path) -> int:
     from safetensors import SafetensorError, safe_open
 
     count = 0
-    for path in weights(folder):
+    for path in weights(ref, folder):
         try:
             with safe_open(path, "np") as file:
                 slices = [file.get_slice(name) for name in file.keys()]  # noqa: SIM118
@@ -73,9 +76,9 @@ def is_weight(dtype: str) -> bool:
 
 def check(ref: Ref, folder: Path) -> str:
     """The task of the network in a folder; refuses a folder that can't be opened, before any weight is read."""
-    if (folder / "model_index.json").is_file():
-        from explorer.zoo import saved_diffusion
+    from explorer.zoo import saved_diffusion
 
+    if (folder / saved_diffusion.INDEX).is_file():
         return saved_diffusion.check(ref, folder)
     try:
         config = json.loads((folder / "config.json").read_bytes())
@@ -233,8 +236,8 @@ def _from_pretrained(ref: Ref, kind: Any, folder: Path, attention: str, headless
 
 def refuse(ref: Ref, wrong: str) -> ExplorerError:
     """What is wrong with a folder, and what another one must hold."""
-    do = "Choose a classifier of pictures with its image processor, or a language model with its tokenizer.json"
-    return ExplorerError(asked(ref), wrong, f"{do}, saved by save_pretrained")
+    do = "Choose a classifier of pictures with its image processor, a language model with its tokenizer.json"
+    return ExplorerError(asked(ref), wrong, f"{do}, or a diffusion pipeline with a UNet, saved by save_pretrained")
 
 
 def in_words(error: Exception) -> str:

@@ -1,6 +1,7 @@
 """A tiny model of ours on disk, and settings for a test."""
 
 import json
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,11 +9,12 @@ import pytest
 
 from explorer import zoo
 from explorer.settings import read
-from explorer.zoo import catalogue, own, pictures, saved_images, saved_text
+from explorer.zoo import catalogue, own, pictures, saved_diffusion, saved_images, saved_text
 from explorer.zoo.card import Card
 from explorer.zoo.sources import base, file, hf, torchvision
 from explorer.zoo.sources import zoo as shipped_source
 from explorer.zoo.store import Store
+from tests.zoo.hf_hub import Hub, point_to
 
 
 @pytest.fixture
@@ -21,7 +23,19 @@ def configure(monkeypatch, tmp_path):
 
     def use(**environment: str):
         made = read({"EXPLORER_MODE": "cpu", "EXPLORER_DATA": str(tmp_path / "data"), **environment})
-        for module in (own, pictures, saved_images, saved_text, catalogue, base, file, hf, torchvision, zoo):
+        for module in (
+            own,
+            pictures,
+            saved_diffusion,
+            saved_images,
+            saved_text,
+            catalogue,
+            base,
+            file,
+            hf,
+            torchvision,
+            zoo,
+        ):
             monkeypatch.setattr(module, "settings", lambda: made)
         store = Store(made.limits.store)
         monkeypatch.setattr(zoo, "_store", lambda: store)
@@ -65,6 +79,22 @@ def shelf(configure, monkeypatch, tmp_path):
     folder.mkdir()
     monkeypatch.setattr(shipped_source, "SHIPPED", folder)
     return folder
+
+
+@pytest.fixture
+def empty_hub(monkeypatch, tmp_path):
+    """A hub that holds nothing yet, and an empty folder for downloads."""
+    from huggingface_hub import constants
+
+    made = Hub()
+    thread = threading.Thread(target=made.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    point_to(monkeypatch, made.url)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    yield made
+    made.shutdown()
+    thread.join()
+    made.server_close()
 
 
 def save_tiny(folder: Path, kind: str, seed: int = 0) -> None:

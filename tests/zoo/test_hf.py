@@ -1,13 +1,8 @@
 """`hf:`: the whole way of a download, from a small server that answers as the Hub does."""
 
-import hashlib
-import http.server
 import json
-import re
-import threading
 import time
 from pathlib import Path
-from urllib.parse import urlparse
 
 import numpy as np
 import pytest
@@ -18,107 +13,9 @@ from explorer.zoo import catalogue
 from explorer.zoo.card import RANKS
 from explorer.zoo.sources import hf
 from tests.zoo.conftest import save_text, save_tiny
+from tests.zoo.hf_hub import COMMIT, point_to
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (40, 50, 3), dtype=np.uint8)
-COMMIT = "c" * 40
-
-
-class Hub(http.server.ThreadingHTTPServer):
-    """Repositories by name, each a dict of files, on 127.0.0.1."""
-
-    daemon_threads = True
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Answer)
-        self.repositories: dict[str, dict[str, bytes]] = {}
-        self.gated: set[str] = set()  # says what it holds, gives nothing
-        self.counts: dict[str, dict[str, int]] = {}  # numbers in the weights by their kind, where the Hub has counted
-        self.configured: set[str] = set()  # tells its config before any download, as the Hub does of most
-        self.cut: set[str] = set()  # files whose download breaks off
-        self.downloads: list[str] = []
-        self.url = f"http://127.0.0.1:{self.server_port}"
-
-
-class Answer(http.server.BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def do_GET(self) -> None:
-        path, hub = urlparse(self.path).path, self.server
-        if match := re.fullmatch(r"/api/models/(tiny/[^/]+)(?:/revision/([^/]+))?", path):
-            self.about(match[1], match[2])
-        elif match := re.fullmatch(r"/api/models/(tiny/[^/]+)/tree/[^/]+", path):
-            files = hub.repositories[match[1]]
-            self.send_json([{"type": "file", "path": name, "size": len(content), "oid": tag(content)}
-                            for name, content in files.items()])  # fmt: skip
-        elif match := re.fullmatch(r"/(tiny/[^/]+)/resolve/[^/]+/(.+)", path):
-            self.file(*match.groups())
-        else:
-            self.fail(404, "EntryNotFound")
-
-    do_HEAD = do_GET
-
-    def about(self, name: str, revision: str | None) -> None:
-        files = self.server.repositories.get(name)
-        if files is None:  # the Hub does not tell an unknown repository from a private one
-            self.fail(401, "RepoNotFound")
-        elif revision not in (None, "main", COMMIT):
-            self.fail(404, "RevisionNotFound")
-        else:
-            siblings = [{"rfilename": name, "size": len(content)} for name, content in files.items()]
-            config = json.loads(files["config.json"]) if name in self.server.configured else None
-            about = {"id": name, "sha": COMMIT, "siblings": siblings, "gated": name in self.server.gated}
-            about |= {"config": config} if config else {}
-            if counts := self.server.counts.get(name):
-                about["safetensors"] = {"parameters": counts, "total": sum(counts.values())}
-            self.send_json(about)
-
-    def file(self, name: str, file: str) -> None:
-        if name in self.server.gated:
-            self.fail(403, "GatedRepo")
-            return
-        content = self.server.repositories[name].get(file)
-        if content is None:
-            self.fail(404, "EntryNotFound")
-            return
-        start = int((re.match(r"bytes=(\d+)-", self.headers.get("Range", "")) or [0, 0])[1])
-        self.send_response(206 if start else 200)
-        self.send_header("Content-Length", str(len(content) - start))
-        if start:
-            self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
-        self.send_header("ETag", f'"{tag(content)}"')
-        self.send_header("X-Repo-Commit", COMMIT)
-        self.end_headers()
-        if self.command == "GET":
-            self.server.downloads.append(file)
-            if file in self.server.cut:  # half of it, and then nobody is there any more
-                self.wfile.write(content[start : len(content) // 2])
-                self.wfile.flush()
-                self.close_connection = True
-                self.server.socket.close()
-                return
-            self.wfile.write(content[start:])
-
-    def fail(self, status: int, code: str) -> None:
-        self.send_response(status)
-        self.send_header("X-Error-Code", code)
-        self.send_header("Content-Length", "0")
-        self.end_headers()
-
-    def send_json(self, value: object) -> None:
-        body = json.dumps(value).encode()
-        self.send_response(200)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        if self.command == "GET":
-            self.wfile.write(body)
-
-    def log_message(self, *args) -> None:
-        pass
-
-
-def tag(content: bytes) -> str:
-    return hashlib.sha1(content).hexdigest()
 
 
 @pytest.fixture(scope="module")
@@ -138,28 +35,11 @@ def writers(tmp_path_factory) -> dict[str, dict[str, bytes]]:
 
 
 @pytest.fixture
-def hub(monkeypatch, tmp_path, shelf, classifier, writers):
+def hub(empty_hub, shelf, classifier, writers):
     """A hub with `tiny/resnet`, language models, and an empty folder for downloads."""
-    from huggingface_hub import constants
-
-    made = Hub()
-    made.repositories["tiny/resnet"] = {**classifier, "pytorch_model.bin": b"a pickle", "README.md": b"# tiny"}
-    made.repositories |= {f"tiny/{name}": dict(files) for name, files in writers.items()}
-    thread = threading.Thread(target=made.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    point_to(monkeypatch, made.url)
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
-    yield made
-    made.shutdown()
-    thread.join()
-    made.server_close()
-
-
-def point_to(monkeypatch, url: str) -> None:
-    from huggingface_hub import constants
-
-    monkeypatch.setattr(constants, "ENDPOINT", url)
-    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", url + "/{repo_id}/resolve/{revision}/{filename}")
+    empty_hub.repositories["tiny/resnet"] = {**classifier, "pytorch_model.bin": b"a pickle", "README.md": b"# tiny"}
+    empty_hub.repositories |= {f"tiny/{name}": dict(files) for name, files in writers.items()}
+    return empty_hub
 
 
 def test_a_classifier_is_downloaded_and_predicts_as_its_files_do(hub, classifier, tmp_path):
@@ -369,7 +249,8 @@ def test_what_the_hub_counted_is_believed_but_masks_are_no_weights(hub, configur
 def test_the_catalogue_is_what_a_shared_server_opens(configure):
     names = [entry.name for entry in catalogue.CATALOGUE]
     assert len(set(names)) == len(names)
-    assert list(hf.ALLOWED.items()) == [(entry.name, entry.parameters) for entry in catalogue.CATALOGUE]
+    listed = {entry.name: entry.parameters for entry in catalogue.CATALOGUE}
+    assert listed | hf.PIPELINES == hf.ALLOWED
     for entry in catalogue.CATALOGUE:
         assert entry.task in RANKS
         assert zoo.parse(entry.ref).name == entry.name

@@ -6,12 +6,22 @@ A source is a function `find(ref) -> Found`, registered with
     settle (optional): fills in what a ref leaves open, so that two names of one model become one.
 """
 
+from dataclasses import dataclass
+
 from explorer.errors import ExplorerError
 from explorer.registry import Registry
 from explorer.settings import settings
 from explorer.zoo.refs import Ref, asked, instead
+from explorer.zoo.store import Found
 
 SOURCES = Registry("source of models")
+
+
+@dataclass(frozen=True)
+class Remote(Found):
+    """A model that is known to exist elsewhere, and how much of it is not on this computer yet."""
+
+    download: int  # bytes
 
 
 def unavailable(ref: Ref, wrong: str) -> ExplorerError:

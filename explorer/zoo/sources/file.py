@@ -1,11 +1,11 @@
-"""`file:<folder>`: an image classifier or a language model that transformers' `save_pretrained` wrote here."""
+"""`file:<folder>`: an image classifier, a language model or a diffusion pipeline that `save_pretrained` wrote here."""
 
 import re
 from dataclasses import replace
 from pathlib import Path
 
 from explorer.settings import settings
-from explorer.zoo import saved
+from explorer.zoo import saved, saved_diffusion
 from explorer.zoo.refs import Ref
 from explorer.zoo.sources.base import SOURCES, check_parameters, unavailable
 from explorer.zoo.store import Found
@@ -18,14 +18,14 @@ def settle(ref: Ref) -> Ref:
     folder = Path(ref.name).expanduser()
     if not folder.is_dir():
         raise unavailable(ref, "there is no such folder")
-    files = [path for pattern in saved.FILES for path in folder.glob(pattern)]
+    files = [path for pattern in (*saved.FILES, *saved_diffusion.PATTERNS) for path in folder.glob(pattern)]
     written = max((path.stat().st_mtime_ns for path in files), default=0)
     return replace(ref, name=str(folder.resolve()), revision=str(written))
 
 
 @SOURCES.register("file", form="file:<folder>", pattern=re.compile(r"(?P<name>[^\0\r\n]{1,1000})"), settle=settle)
 def find(ref: Ref) -> Found:
-    """An image classifier or a language model saved by save_pretrained on this computer."""
+    """An image classifier, a language model or a diffusion pipeline saved by save_pretrained on this computer."""
     folder, named = Path(ref.name), replace(ref, revision=None)
     saved.check(named, folder)
     parameters = saved.parameters(named, folder)

@@ -1,24 +1,29 @@
-"""`hf:<owner>/<name>`: image classifiers and language models of the Hugging Face Hub, never with code of their own."""
+"""`hf:<owner>/<name>`: classifiers, language models, diffusion pipelines of the Hub, never with code of their own."""
 
+import contextlib
 import difflib
 import fnmatch
 import re
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from explorer.errors import ExplorerError
-from explorer.settings import settings
-from explorer.zoo import saved
+from explorer.settings import MB, settings
+from explorer.zoo import saved, saved_diffusion
 from explorer.zoo.catalogue import CATALOGUE
 from explorer.zoo.refs import Ref
-from explorer.zoo.sources.base import SOURCES, check_parameters, unavailable
-from explorer.zoo.store import Found
+from explorer.zoo.sources.base import SOURCES, Remote, check_parameters, unavailable
 
 if TYPE_CHECKING:
     from explorer.zoo.model import Model
 
 TIMEOUT = 5  # seconds until the Hub counts as out of reach
-ALLOWED = {entry.name: entry.parameters for entry in CATALOGUE}  # what a shared server opens, and how large it is
+PIPELINES = {  # of diffusers, and how many parameters their parts have together
+    "google/ddpm-cifar10-32": 35_746_307,
+    "stable-diffusion-v1-5/stable-diffusion-v1-5": 1_066_235_307,
+}
+ALLOWED = {entry.name: entry.parameters for entry in CATALOGUE} | PIPELINES  # what a shared server opens
 NAME = r"[A-Za-z0-9_](?:[A-Za-z0-9_]|[.-](?![.-])){0,95}"  # as the Hub allows: no two dots or dashes in a row
 
 
@@ -27,8 +32,8 @@ NAME = r"[A-Za-z0-9_](?:[A-Za-z0-9_]|[.-](?![.-])){0,95}"  # as the Hub allows: 
     form="hf:<owner>/<name>",
     pattern=re.compile(rf"(?P<name>{NAME}(?:/{NAME})?)(?:@(?P<revision>{NAME}))?"),
 )
-def find(ref: Ref) -> Found:
-    """An image classifier or a language model from the Hugging Face Hub."""
+def find(ref: Ref) -> Remote:
+    """An image classifier, a language model or a diffusion pipeline from the Hugging Face Hub."""
     import httpx2
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HfHubHTTPError
@@ -43,58 +48,128 @@ def find(ref: Ref) -> Found:
         raise _refusal(ref, error) from error
     except (httpx2.HTTPError, OSError) as error:
         return _downloaded_before(ref, error)
-    sizes = {
-        file.rfilename: file.size or 0
-        for file in info.siblings or ()
-        if any(fnmatch.fnmatch(file.rfilename, pattern) for pattern in saved.WEIGHTS)
-    }
-    if not sizes:
+    sizes = {file.rfilename: file.size or 0 for file in info.siblings or ()}
+    look = _pipeline if saved_diffusion.INDEX in sizes else _network
+    wanted, parameters = look(ref, info, sizes)
+    download = sum(sizes[name] for name in wanted if not _kept(ref, info.sha, name))
+    _check_size(ref, parameters, download)
+    return Remote(4 * parameters, lambda: _load(ref, _download(ref, wanted)), download)
+
+
+def _network(ref: Ref, info: Any, sizes: Mapping[str, int]) -> tuple[list[str], int]:
+    """The files of a classifier or a language model, and its parameters: counted by the Hub, or by their size."""
+    wanted = [name for name in sizes if any(fnmatch.fnmatch(name, pattern) for pattern in saved.FILES)]
+    weights = [name for name in wanted if any(fnmatch.fnmatch(name, pattern) for pattern in saved.WEIGHTS)]
+    if not weights:
         raise unavailable(ref, "it has no weights as safetensors, and pickled ones are not opened: they can run code")
-    counts = info.safetensors.parameters if info.safetensors else {"F32": sum(sizes.values()) // 4}
-    parameters = sum(count for dtype, count in counts.items() if saved.is_weight(dtype))
-    check_parameters(ref, parameters)
     if info.config and "model_type" in info.config:  # the Hub says so of most
-        saved.check_files(ref, info.config, [file.rfilename for file in info.siblings])
-    return Found(4 * parameters, lambda: _load(ref, _download(ref)))
+        saved.check_files(ref, info.config, sizes)
+    counts = info.safetensors.parameters if info.safetensors else {"F32": sum(map(sizes.get, weights)) // 4}
+    return wanted, _weights(counts)
 
 
-def _download(ref: Ref) -> Path:
+def _pipeline(ref: Ref, info: Any, sizes: Mapping[str, int]) -> tuple[list[str], int]:
+    """The files of a diffusion pipeline, and its parameters: from the headers of its weights, half precision or not."""
+    from huggingface_hub import HfApi, hf_hub_download
+    from huggingface_hub.errors import SafetensorsParsingError
+
+    with _fetching(ref):
+        path = hf_hub_download(ref.name, saved_diffusion.INDEX, revision=info.sha, etag_timeout=TIMEOUT)
+    index = saved_diffusion.read(ref, Path(path).parent)
+    saved_diffusion.check_files(ref, index, sizes)
+    wanted, parameters = [name for name in saved_diffusion.files(ref, index, sizes) if name in sizes], 0
+    for name in wanted:
+        if name.endswith(".safetensors"):
+            try:
+                with _fetching(ref):
+                    header = HfApi().parse_safetensors_file_metadata(ref.name, name, revision=info.sha, timeout=TIMEOUT)
+                parameters += _weights(header.parameter_count)
+            except (SafetensorsParsingError, *saved.UNREADABLE) as error:
+                raise unavailable(ref, f"its file {name} is damaged") from error
+    return wanted, parameters
+
+
+def _weights(counts: Mapping[str, int]) -> int:
+    """How many of these numbers, counted by their kind, are weights."""
+    return sum(count for dtype, count in counts.items() if saved.is_weight(dtype))
+
+
+def _kept(ref: Ref, commit: str, name: str) -> bool:
+    """Whether a file was downloaded before."""
+    from huggingface_hub import try_to_load_from_cache
+
+    return isinstance(try_to_load_from_cache(ref.name, name, revision=commit), str)
+
+
+def _check_size(ref: Ref, parameters: int, download: int) -> None:
+    """Refuse what is too large for this server, and say what it would take, before it is downloaded."""
+    limits = settings().limits
+    takes = f"{_mb(download)} to download, {_mb(4 * parameters)} in memory"
+    if parameters > limits.parameters:
+        most = f"this server opens up to {limits.parameters:,}"
+        raise unavailable(ref, f"it has {parameters:,} parameters ({takes}), and {most}")
+    if 4 * parameters > limits.store:
+        raise unavailable(ref, f"it is too large ({takes}): {_mb(limits.store)} is what this server keeps for models")
+
+
+def _mb(size: int) -> str:
+    return f"{-(-size // MB):,} MB"
+
+
+@contextlib.contextmanager
+def _fetching(ref: Ref) -> Iterator[None]:
+    """What goes wrong while the Hub answers, in a sentence."""
     import httpx2
-    from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError
 
     try:
-        return Path(
-            snapshot_download(
-                ref.name, revision=ref.revision, allow_patterns=list(saved.FILES), etag_timeout=TIMEOUT, max_workers=2
-            )
-        )
+        yield
     except HfHubHTTPError as error:
         raise _refusal(ref, error) from error
     except (httpx2.HTTPError, OSError) as error:
         raise unavailable(ref, f"its download did not finish ({_reason(error)})") from error
 
 
-def _downloaded_before(ref: Ref, error: Exception) -> Found:
-    """The copy from an earlier download, for when the Hub can't be reached."""
+def _download(ref: Ref, wanted: list[str]) -> Path:
     from huggingface_hub import snapshot_download
+
+    with _fetching(ref):
+        return Path(
+            snapshot_download(
+                ref.name, revision=ref.revision, allow_patterns=wanted, etag_timeout=TIMEOUT, max_workers=2
+            )
+        )
+
+
+def _downloaded_before(ref: Ref, error: Exception) -> Remote:
+    """The copy from an earlier download, for when the Hub can't be reached."""
     from huggingface_hub.errors import LocalEntryNotFoundError
 
     try:
-        folder = snapshot_download(
-            ref.name, revision=ref.revision, allow_patterns=list(saved.FILES), local_files_only=True
-        )
+        folder, wanted = _complete(ref, [saved_diffusion.INDEX]), saved.FILES
+        if (folder / saved_diffusion.INDEX).is_file():
+            index = saved_diffusion.read(ref, folder)
+            wanted = saved_diffusion.files(ref, index, saved_diffusion.listing(folder))
+        _complete(ref, wanted)
+        saved.check(ref, folder)
+        parameters = saved.parameters(ref, folder)
     except LocalEntryNotFoundError:
         wrong = f"the Hugging Face Hub can't be reached ({_reason(error)}) and it was not downloaded before"
         raise unavailable(ref, wrong) from error
-    try:
-        saved.check(ref, Path(folder))
-        parameters = saved.parameters(ref, Path(folder))
     except ExplorerError as fault:
         wrong = f"the Hugging Face Hub can't be reached ({_reason(error)}), and of its earlier download {fault.wrong}"
         raise unavailable(ref, wrong) from error
     check_parameters(ref, parameters)
-    return Found(4 * parameters, lambda: _load(ref, Path(folder)))
+    return Remote(4 * parameters, lambda: _load(ref, folder), 0)
+
+
+def _complete(ref: Ref, patterns: Sequence[str]) -> Path:
+    """The folder of an earlier download; raises LocalEntryNotFoundError where a file that matches is known to lack."""
+    from huggingface_hub import snapshot_download
+
+    return Path(
+        snapshot_download(ref.name, revision=ref.revision, allow_patterns=list(patterns), local_files_only=True)
+    )
 
 
 def _allowed(ref: Ref) -> str:
