@@ -10,7 +10,7 @@ import numpy as np
 class Trajectory:
     """N samples on their way through E evaluations of the network, each of some shape: (C, H, W), or (2,) for points.
 
-    States are as the sampler has them; those of some samplers grow with the noise. `shown` has all on one scale.
+    States are as the sampler has them; of some samplers they grow with the noise. `shown` has all on one scale.
     """
 
     ref: str
@@ -26,8 +26,8 @@ class Trajectory:
     answers: np.ndarray  # (E, N, …) what the network said, guidance in it
     knowing: np.ndarray | None  # (E, N, …) what it said knowing the condition; None without guidance
     without: np.ndarray | None  # (E, N, …) and not knowing it, or knowing what is to be avoided
-    predicts: str  # what the answers are: epsilon | v_prediction | sample
-    exploding: bool  # whether states are whole pictures with ever more noise on them
+    predicts: str  # what the answers are: epsilon | v_prediction | sample | flow
+    scale: str  # of the states: preserving | exploding | straight, as `factor` has them
     unknown: tuple[str, ...]  # words of a prompt that the network has never seen
     cut: int  # tokens that a prompt was too long by
     seconds: float
@@ -35,7 +35,7 @@ class Trajectory:
     @cached_property
     def shown(self) -> np.ndarray:
         """(E + 1, N, …) states on one scale: √ᾱ x₀ + √(1 − ᾱ) ε."""
-        return self.x * _wide(np.sqrt(self.alphas_bar), self.x) if self.exploding else self.x
+        return self.x if self.scale == "preserving" else self.x * _wide(factor(self.alphas_bar, self.scale), self.x)
 
     @cached_property
     def clean(self) -> np.ndarray:
@@ -58,16 +58,29 @@ class Trajectory:
         return meaning(self.shown[:-1], answers, self.predicts, self.alphas_bar[:-1])
 
 
+def factor(shares: np.ndarray, scale: str) -> np.ndarray:
+    """What states of so much signal are multiplied by to be √ᾱ x₀ + √(1 − ᾱ) ε, the variance preserved.
+
+    shares: ᾱ. scale: exploding, states are x₀ + σ ε (Karras et al. 2022); straight, they are (1 − σ) x₀ + σ ε (Lipman
+    et al. 2023, equation 22); preserving, they are so already.
+    """
+    signal, noise = np.sqrt(shares), np.sqrt(1 - shares)
+    return {"preserving": np.ones_like(signal), "exploding": signal, "straight": signal + noise}[scale]
+
+
 def meaning(shown: np.ndarray, answers: np.ndarray, predicts: str, shares: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The clean picture and the noise that answers mean (Salimans and Ho 2022, appendix D).
 
-    shown, answers: (E, …), states on one scale. predicts: epsilon | v_prediction | sample. shares: ᾱ, (E,).
+    shown, answers: (E, …), states on one scale. predicts: epsilon | v_prediction | sample | flow. shares: ᾱ, (E,).
     """
     signal, noise = _wide(np.sqrt(shares), shown), _wide(np.sqrt(1 - shares), shown)
     if predicts == "epsilon":
         return (shown - noise * answers) / signal, answers
     if predicts == "sample":
         return answers, (shown - signal * answers) / noise
+    if predicts == "flow":  # the answer is ε − x₀, the state (1 − σ) x₀ + σ ε once it is divided by the factor
+        state, sigma = shown / (signal + noise), noise / (signal + noise)
+        return state - sigma * answers, state + (1 - sigma) * answers
     return signal * shown - noise * answers, signal * answers + noise * shown
 
 

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from explorer.diffusion.base import meaning
+from explorer.diffusion.base import factor, meaning
 from explorer.diffusion.sample import opened
 from explorer.errors import ExplorerError
+from explorer.models.noise import FLOW, alphas_bar, told
 from explorer.zoo.denoiser import Denoiser
 
 CHUNK = 2_000_000  # distances that are held at once
@@ -33,14 +34,16 @@ def field(ref: str | Denoiser, places: np.ndarray, time: int, condition: object 
     model = opened(ref)
     if model.x_shape != (2,):
         raise ExplorerError(f"A field of {model.card.ref}", "its states are no points of the plane", "Choose another")
-    shares = _shares(model)
+    shares = alphas_bar(model.config)
     if not 0 <= time < len(shares):
         raise ExplorerError(f"The time {time}", f"there are 0 to {len(shares) - 1}", "Choose one between")
+    predicts = model.config.get("prediction_type", "epsilon")
     share, x = float(shares[time]), torch.tensor(np.asarray(places), dtype=torch.float32, device=model.device)
     with model.borrow() as parts, torch.inference_mode():
         asked = model.ask(parts, condition, len(x))
-        answer = model.answer(parts, x, torch.tensor(time, device=model.device), asked.given).cpu().numpy()
-    predicts = model.config.get("prediction_type", "epsilon")
+        given = x / float(factor(np.array(share), "straight")) if predicts == FLOW else x
+        at = told(model.config, torch.tensor(time, device=model.device))
+        answer = model.answer(parts, given, at, asked.given).cpu().numpy()
     states = np.asarray(places, np.float32)
     clean, noise = meaning(states[None], answer[None], predicts, np.array([share]))
     return Field(share, states, -noise[0] / (1 - share) ** 0.5, clean[0])
@@ -73,10 +76,3 @@ def density(data: np.ndarray, places: np.ndarray, alpha_bar: float) -> np.ndarra
     least = far.min(1)
     summed = np.log(np.exp(least[:, None] - far).mean(1)) - least
     return summed - 0.5 * data.shape[1] * np.log(2 * np.pi * variance)
-
-
-def _shares(model: Denoiser) -> np.ndarray:
-    """ᾱ at every time of a network's forward process."""
-    from diffusers import DDPMScheduler
-
-    return DDPMScheduler.from_config(model.config).alphas_cumprod.numpy()

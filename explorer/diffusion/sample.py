@@ -13,9 +13,11 @@ from explorer import zoo
 from explorer.diffusion.base import Trajectory
 from explorer.diffusion.samplers import SAMPLERS, scheduler
 from explorer.errors import ExplorerError
+from explorer.models.noise import FLOW
 from explorer.zoo.denoiser import Asked, Denoiser
 
 MOST_STEPS = 1000
+POINTS = 1000  # of a cloud that shows what a network has learned
 
 
 def sample(
@@ -49,8 +51,21 @@ def sample(
         plan.set_timesteps(steps, device=model.device)
         walk = Walk(model, parts, plan, sampler, asked, guidance, dice(model, seeds))
         first = first_noise(model, walk.generators, count) if noise is None else torch.tensor(noise).to(model.device)
-        record = walk.along(first * plan.init_noise_sigma, plan.timesteps, on_step)
+        record = walk.along(first * _spread(plan), plan.timesteps, on_step)
         return record.trajectory(model, walk, steps, seeds, avoid, began)
+
+
+def drawn(model: Denoiser, steps: int = 25) -> np.ndarray:
+    """What a network draws from always the same noise: a row of pictures, (N, H, W, C) uint8, or points, (N, 2).
+
+    Pictures: one of each class, ten at the most; points: a thousand, of all classes alike.
+    """
+    count = POINTS if len(model.card.shape) == 1 else min(max(len(model.labels), 4), 10)
+    classes = [row % len(model.labels) for row in range(count)] if model.kind == "class" else None
+    sampler = "flow" if model.config.get("prediction_type") == FLOW else "ddim"
+    found = sample(model, sampler, steps, 1.0 if model.x_shape == (2,) else 2.0, classes, count=count)
+    with model.borrow() as parts, torch.inference_mode():
+        return model.decode(parts, torch.tensor(found.x[-1], device=model.device))
 
 
 def opened(ref: str | Denoiser) -> Denoiser:
@@ -106,7 +121,7 @@ class Record:
             answers=_array([one[0] for one in self.answers]),
             knowing=_array([one[1] for one in self.answers]) if guided else None,
             without=_array([one[2] for one in self.answers]) if guided else None,
-            predicts=walk.plan.config.prediction_type, exploding=walk.exploding, unknown=walk.asked.unknown,
+            predicts=walk.predicts, scale=walk.scale, unknown=walk.asked.unknown,
             cut=walk.asked.cut, seconds=time.perf_counter() - began,
         )  # fmt: skip
 
@@ -122,7 +137,9 @@ class Walk:
         self.asked, self.guidance, self.generators = asked, guidance, generators
         self.guided = guidance != 1 and asked.nothing is not None and asked.given is not None
         self.both = torch.cat([asked.nothing, asked.given]) if self.guided else asked.given
-        self.exploding = bool(plan.init_noise_sigma != 1)
+        self.predicts = model.config.get("prediction_type", "epsilon")
+        explodes = "exploding" if _spread(plan) != 1 else "preserving"
+        self.scale = "straight" if self.predicts == FLOW else explodes
 
     def along(
         self, x: Tensor, timesteps: Tensor, on_step: Callable[[float], None], record: Record | None = None,
@@ -145,7 +162,8 @@ class Walk:
     def ask(self, x: Tensor, at: Tensor) -> tuple[Tensor, ...]:
         """The network's answers to a state: (guided, with the condition, without it), or the only one."""
         rows = torch.cat([x, x]) if self.guided else x
-        answer = self.model.answer(self.parts, self.plan.scale_model_input(rows, at), at, self.both)
+        rows = rows if self.scale == "straight" else self.plan.scale_model_input(rows, at)
+        answer = self.model.answer(self.parts, rows, at, self.both)
         if not self.guided:
             return (answer,)
         without, knowing = answer.chunk(2)
@@ -161,10 +179,18 @@ def kept(plan: Any) -> np.ndarray:
     """ᾱ at each of a scheduler's timesteps and at the end, (E + 1,)."""
     sigmas = getattr(plan, "sigmas", None)
     if sigmas is not None and len(sigmas) == len(plan.timesteps) + 1:
-        found = 1 / (1 + sigmas.double().cpu().numpy() ** 2)
+        sigmas = sigmas.double().cpu().numpy()
+        straight = not hasattr(plan, "init_noise_sigma")  # flow matching: the signal shrinks as the noise grows
+        signal = (1 - sigmas) ** 2 if straight else 1.0
+        found = signal / (signal + sigmas**2)
     else:
         found = plan.alphas_cumprod.double().cpu()[plan.timesteps.long().cpu()].numpy()
     return np.append(found[: len(plan.timesteps)], 1.0)
+
+
+def _spread(plan: Any) -> float:
+    """The deviation of the noise that a plan begins with."""
+    return float(getattr(plan, "init_noise_sigma", 1.0))
 
 
 def _array(rows: list[Tensor]) -> np.ndarray:

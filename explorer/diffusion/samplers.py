@@ -1,13 +1,15 @@
 """The samplers, by name: diffusers' schedulers, and which of them a network can use."""
 
+import inspect
 from collections.abc import Mapping
 from typing import Any
 
 from explorer.errors import ExplorerError
+from explorer.models.noise import FLOW
 from explorer.registry import Registry
 
 SAMPLERS = Registry("sampler")
-PREDICTIONS = ("epsilon", "v_prediction", "sample")  # what a network may have learned to answer
+PREDICTIONS = ("epsilon", "v_prediction", "sample")  # what a network of diffusion may have learned to answer
 
 
 def scheduler(name: str, config: Mapping[str, Any]) -> Any:
@@ -16,7 +18,9 @@ def scheduler(name: str, config: Mapping[str, Any]) -> Any:
     if reason:
         fitting = ", ".join(other for other in SAMPLERS if not unfit(other, config))
         raise ExplorerError(f"The sampler {name!r}", reason, f"Choose one of: {fitting}")
-    return SAMPLERS[name].make().from_config(dict(config), **settings(name))
+    kind = SAMPLERS[name].make()
+    known = inspect.signature(kind.__init__).parameters
+    return kind.from_config({key: value for key, value in config.items() if key in known}, **settings(name))
 
 
 def unfit(name: str, config: Mapping[str, Any]) -> str | None:
@@ -25,10 +29,11 @@ def unfit(name: str, config: Mapping[str, Any]) -> str | None:
     betas, predicts = config.get("beta_schedule", "linear"), config.get("prediction_type", "epsilon")
     if entry.facts.get("distilled") and not config.get("distilled"):
         return "it needs a network that was distilled for a few steps"
+    if predicts not in entry.facts.get("predicts", PREDICTIONS):
+        learned = "flow matching" if predicts == FLOW else f"to predict {predicts}"
+        return f"the network has learned {learned}, and diffusers has no such step for it"
     if betas not in entry.facts["betas"]:
         return f"diffusers gives it no {betas} noise schedule"
-    if predicts not in entry.facts.get("predicts", PREDICTIONS):
-        return f"the network predicts {predicts}, which diffusers does not give it"
     return None
 
 
@@ -129,6 +134,14 @@ def unipc() -> type:
     from diffusers import UniPCMultistepScheduler
 
     return UniPCMultistepScheduler
+
+
+@SAMPLERS.register("flow", title="Flow, Euler", betas=ALL, predicts=(FLOW,), paper="https://arxiv.org/abs/2210.02747")
+def flow() -> type:
+    """Along the velocity that a network of flow matching has learned (Lipman et al. 2023, equation 1)."""
+    from diffusers import FlowMatchEulerDiscreteScheduler
+
+    return FlowMatchEulerDiscreteScheduler
 
 
 @SAMPLERS.register(

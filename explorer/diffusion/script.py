@@ -49,7 +49,7 @@ def script(found: Trajectory, ref: str | Denoiser | None = None) -> str:
         "# 2. Noise, each sample's from its own seed",
         f"generators = [torch.Generator().manual_seed(seed) for seed in {list(found.seeds)}]",
         f"x = torch.stack([torch.randn({tuple(model.x_shape)}, generator=one) for one in generators])",
-        "x = x * scheduler.init_noise_sigma",
+        *([] if found.scale == "straight" else ["x = x * scheduler.init_noise_sigma"]),
         "",
         "# 3. Step by step",
         "with torch.inference_mode():",
@@ -84,14 +84,15 @@ def _loop(found: Trajectory, model: Denoiser, guided: bool) -> list[str]:
     """The lines of the loop, and the decoding of latents."""
     draws = ", generator=generators" if SAMPLERS[found.sampler].facts.get("random") else ""
     lines = ["for t in scheduler.timesteps:"]
+    scaled = "{}" if found.scale == "straight" else "scheduler.scale_model_input({}, t)"
     if guided:
         lines += [
-            "    both = scheduler.scale_model_input(torch.cat([x, x]), t)",
+            f"    both = {scaled.format('torch.cat([x, x])')}",
             "    without, knowing = unet(both, t, **given).sample.chunk(2)",
             f"    answer = without + {found.guidance} * (knowing - without)",
         ]
     else:
-        lines += ["    answer = unet(scheduler.scale_model_input(x, t), t, **given).sample"]
+        lines += [f"    answer = unet({scaled.format('x')}, t, **given).sample"]
     lines += [f"    x = scheduler.step(answer, t, x{draws}).prev_sample"]
     if model.latent:
         lines += [

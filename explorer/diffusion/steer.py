@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from explorer.diffusion.base import Trajectory
+from explorer.diffusion.base import Trajectory, factor
 from explorer.diffusion.sample import Record, Walk, check, dice, first_noise, kept, opened
 from explorer.diffusion.samplers import scheduler
 from explorer.errors import ExplorerError
@@ -146,16 +146,20 @@ def _state(walk: Walk, place: int, clean: Tensor, noise: Tensor) -> Tensor:
 
 def _at(walk: Walk, share: float, clean: Tensor, noise: Tensor) -> Tensor:
     state = share**0.5 * clean + (1 - share) ** 0.5 * noise
-    return state / share**0.5 if walk.exploding else state
+    return state / float(factor(np.array(share), walk.scale))
 
 
 def _remembered(past: Trajectory, at: int, walk: Walk) -> Record:
     """The way up to a state, on the scale of who goes on."""
     record = Record(times=past.timesteps[:at].tolist(), shares=past.alphas_bar[:at].tolist())
     for step in range(at):
-        share = float(past.alphas_bar[step]) ** 0.5
-        factor = (share if past.exploding else 1.0) / (share if walk.exploding else 1.0)
-        record.states.append(torch.tensor(past.x[step] if factor == 1 else past.x[step] * factor))
+        same = past.scale == walk.scale
+        again = (
+            1.0
+            if same
+            else float(factor(past.alphas_bar[step], past.scale) / factor(past.alphas_bar[step], walk.scale))
+        )
+        record.states.append(torch.tensor(past.x[step] if same else past.x[step] * np.float32(again)))
         known = (past.answers, past.knowing, past.without)
         record.answers.append(tuple(torch.tensor(rows[step]) for rows in known if rows is not None))
     return record

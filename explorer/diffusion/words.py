@@ -40,13 +40,7 @@ def word_maps(
     if model.kind != "text":
         raise ExplorerError(f"Words of {model.card.ref}", "it reads none", "Choose a network that draws from prompts")
     prompt = past.conditions[row]
-    encoded = model.tokenizer(prompt, truncation=True, max_length=model.tokenizer.model_max_length)
-    numbers = encoded.word_ids()
-    places: dict[int, list[int]] = {}
-    for place, number in enumerate(numbers):
-        if number is not None:
-            places.setdefault(number, []).append(place)
-    words = tuple(_spelled(encoded, prompt, number) for number in places)
+    words, places = words_of(model, prompt)
     chosen = range(len(past.answers)) if at is None else at
     found = []
     with model.borrow() as parts, torch.inference_mode():
@@ -54,12 +48,27 @@ def word_maps(
         for step in chosen:
             state = torch.tensor(past.shown[step, row : row + 1], device=model.device)
             time = torch.tensor(past.timesteps[step], device=model.device)
-            with crossed(parts["unet"]) as seen:
-                model.answer(parts, state, time, given)
-            found.append(_mean(seen, state.shape[-2] / state.shape[-1]))
+            found.append(looks(model, parts, state, time, given))
     whole = torch.stack(found).float().cpu().numpy()  # (E, T, h, w)
-    maps = np.stack([whole[:, tokens].sum(1) for tokens in places.values()], 1) if places else whole[:, :0]
+    maps = np.stack([whole[:, tokens].sum(1) for tokens in places], 1) if places else whole[:, :0]
     return WordMaps(words, maps, whole.sum(1) - maps.sum(1))
+
+
+def words_of(model: Denoiser, prompt: str) -> tuple[tuple[str, ...], list[list[int]]]:
+    """The words of a prompt that the network reads, and the tokens that each is made of."""
+    encoded = model.tokenizer(prompt, truncation=True, max_length=model.tokenizer.model_max_length)
+    places: dict[int, list[int]] = {}
+    for place, number in enumerate(encoded.word_ids()):
+        if number is not None:
+            places.setdefault(number, []).append(place)
+    return tuple(_spelled(encoded, prompt, number) for number in places), list(places.values())
+
+
+def looks(model: Denoiser, parts: nn.ModuleDict, state: Tensor, time: Tensor, given: Tensor) -> Tensor:
+    """How much each place of one state (1, …) looks at each token, (tokens, h, w)."""
+    with crossed(parts["unet"]) as seen:
+        model.answer(parts, state, time, given)
+    return _mean(seen, state.shape[-2] / state.shape[-1])
 
 
 @contextmanager

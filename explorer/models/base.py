@@ -17,7 +17,7 @@ def build(name: str, shape: tuple[int, ...], classes: int, seed: int = 0, **sett
     """A new network with weights drawn from `seed`.
 
     shape: of one example as torch sees it: (C, H, W) for pictures, (2,) for points.
-    The module maps (N, *shape) to logits (N, classes). It is on the CPU, in training mode.
+    The module maps (N, *shape) to logits (N, classes), but for denoisers. It is on the CPU, in training mode.
     Raises ExplorerError where a setting is out of range or the architecture can't take that shape.
     """
     import torch
@@ -93,7 +93,7 @@ def initialise(model: "nn.Module", generator: "torch.Generator") -> None:
                 bound = module.weight[0].numel() ** -0.5
                 for parameter in module.parameters(recurse=False):
                     parameter.uniform_(-bound, bound, generator=generator)
-            elif isinstance(module, nn.BatchNorm2d | nn.LayerNorm):
+            elif isinstance(module, nn.BatchNorm2d | nn.LayerNorm | nn.GroupNorm):
                 module.reset_parameters()  # draws nothing
             elif isinstance(module, nn.Embedding) or type(module).__module__.startswith("transformers."):
                 for name, parameter in module.named_parameters(recurse=False):

@@ -5,7 +5,8 @@ card.json                         the network's card, its test metrics once they
 history.jsonl                     one line per step
 checkpoints/00000123.safetensors  the weights after step 123
 tokenizer.json                    of a language model, what turns text into its tokens
-predictions.safetensors           per checkpoint, the class probabilities of the test split (not of language models)
+predictions.safetensors           per checkpoint, the class probabilities of the test split (of classifiers)
+samples.safetensors               per checkpoint, what a denoiser draws from always the same noise
 outcome.json                      how it ended; missing while it runs, or when it was interrupted
 """
 
@@ -86,11 +87,14 @@ def checkpoints(folder: Path) -> list[int]:
 
 
 def best(folder: Path) -> int | None:
-    """The checkpoint of the highest validation accuracy (among equals the lowest loss): the one opened by default."""
+    """The checkpoint of the highest validation accuracy (among equals the lowest loss): the one opened by default.
+
+    Of networks that name nothing, the lowest loss alone decides.
+    """
     kept = set(checkpoints(folder))
     tried = [
-        record for record in history(folder) if record["step"] in kept and record.get("validation_accuracy") is not None
+        record for record in history(folder) if record["step"] in kept and record.get("validation_loss") is not None
     ]
     if not tried:
         return max(kept, default=None)
-    return max(tried, key=lambda record: (record["validation_accuracy"], -record["validation_loss"]))["step"]
+    return max(tried, key=lambda record: (record.get("validation_accuracy", 0.0), -record["validation_loss"]))["step"]

@@ -81,7 +81,7 @@ def finish(
         points += [
             Metric(key, float(value), now, record["step"])
             for key, value in record.items()
-            if key not in ("step", "epoch") and value is not None
+            if key not in ("step", "epoch") and isinstance(value, int | float)
             if index % stride == 0 or key.startswith("validation")
         ]
     with _sentences():

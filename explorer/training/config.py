@@ -116,6 +116,17 @@ class TrainConfig:
             paper="https://arxiv.org/abs/1211.5063",
         ),
     ] = 1.0
+    ema: Annotated[
+        float,
+        Choice(
+            (0.0, 0.9, 0.99, 0.995, 0.999, 0.9999),
+            label="Averaged weights",
+            group="Regularisation",
+            help="Keeps a running mean of the weights, of which each step changes only what is missing to 1; the mean "
+            "is what is tried and kept. 0 keeps the weights themselves.",
+            paper="https://arxiv.org/abs/1503.05671",
+        ),
+    ] = 0.0
     amp: Annotated[
         bool,
         Toggle(

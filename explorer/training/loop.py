@@ -5,21 +5,24 @@ import dataclasses
 import math
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import cross_entropy, mse_loss
+from torch.optim.swa_utils import AveragedModel
 
 from explorer import data, models
 from explorer.data.base import Dataset
 from explorer.data.text import IGNORED
 from explorer.errors import ExplorerError
 from explorer.training.config import TrainConfig
-from explorer.training.objectives import Batch, objective
+from explorer.training.objectives import Batch, denoises, objective
 
 EVALUATION_BATCH = 256
+BANDS = 5
 GPU_FLUSH = 10  # steps whose numbers are fetched from a GPU together: each fetch waits for it
 
 
@@ -30,12 +33,24 @@ class Step:
     step: int
     epoch: float  # how often each example has been seen
     seconds: float  # since the first step, validation included
-    loss: float | None = None  # mean cross-entropy of the batch, in nats; of texts per predicted token
-    accuracy: float | None = None  # of the batch; of texts the share of its predicted tokens
+    loss: float | None = (
+        None  # mean cross-entropy of the batch, in nats; of texts per token, of denoisers squared error
+    )
+    accuracy: float | None = None  # of the batch; of texts the share of its predicted tokens; denoisers have none
     lr: float | None = None
     grad_norm: float | None = None  # before clipping
     validation_loss: float | None = None  # at the end of an epoch and at checkpoints
     validation_accuracy: float | None = None
+    validation_bands: tuple[float, ...] | None = None  # of denoisers, the loss from little noise to much
+
+
+@dataclasses.dataclass(frozen=True)
+class Scores:
+    """How well a network does on a split."""
+
+    loss: float
+    accuracy: float | None  # None of denoisers
+    bands: tuple[float, ...] | None = None  # of denoisers, the loss in each of BANDS equal parts of the time
 
 
 @dataclasses.dataclass(eq=False)
@@ -51,6 +66,12 @@ class Learner:
     schedule: torch.optim.lr_scheduler.LambdaLR
     mean: tuple[float, ...]  # per channel of pictures scaled to 0…1, or per coordinate of points
     std: tuple[float, ...]
+    average: AveragedModel | None  # the running mean of its weights
+
+    @property
+    def kept(self) -> nn.Module:
+        """The network that is tried and kept: the running mean, where there is one."""
+        return self.average.module if self.average else self.model
 
     @property
     def steps_per_epoch(self) -> int:
@@ -112,14 +133,14 @@ def prepare(config: TrainConfig, device: str = "cpu") -> Learner:
         data.load(config.dataset, split, **dict(config.dataset_settings)) for split in ("train", "validation")
     )
     models.check_reads(config.model, config.dataset, train.task)
-    mean, std = channel_statistics(train)
+    mean, std = statistics(config.model, train)
     model = models.build(config.model, train.shape, len(train.labels), config.seed, **dict(config.model_settings))
     model.to(where, memory_format=torch.channels_last)  # up to 1.8 times faster for a ResNet on two cores
     optimizer = _optimizer(config, model, where)
     learner = Learner(
         config, where, model,
         Batches(train, where, mean, std), Batches(validation, where, mean, std),
-        optimizer, None, mean, std,
+        optimizer, None, mean, std, AveragedModel(model, multi_avg_fn=_running(config.ema), use_buffers=True) if config.ema else None,
     )  # fmt: skip
     learner.schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: lr_factor(config, step, learner.total))
     return learner
@@ -136,7 +157,7 @@ def steps(config: TrainConfig, learner: Learner | None = None, evaluate_at: Sequ
     half, scaler = _mixed_precision(config, where)
     clip = config.clip_norm or math.inf
     order = torch.Generator().manual_seed(config.seed)
-    ask, chance = objective(config.model), torch.Generator().manual_seed(config.seed)  # chance: what is masked
+    ask, chance = objective(config.model, model), torch.Generator().manual_seed(config.seed)  # chance: what is masked
     start = time.perf_counter()
     yield Step(0, 0.0, 0.0, **_validation(learner))
     pending = []  # (step, lr, seconds, [loss, gradient norm, accuracy] on the device)
@@ -146,18 +167,21 @@ def steps(config: TrainConfig, learner: Learner | None = None, evaluate_at: Sequ
         model.train()
         for batch in learner.train(permutation, config.batch_size):
             with half():
-                logits, y = answers(model, ask(*batch, chance))
-                loss = cross_entropy(logits, y, ignore_index=IGNORED, label_smoothing=config.label_smoothing)
+                answer, y = answers(model, ask(*batch, chance))
+                loss = _loss(answer, y, config.label_smoothing)
             learner.optimizer.zero_grad()
             scaler.scale(loss).backward()
             scaler.unscale_(learner.optimizer)
             norm = nn.utils.clip_grad_norm_(model.parameters(), clip)
             scaler.step(learner.optimizer)
             scaler.update()
+            if learner.average:
+                learner.average.update_parameters(model)
             lr = learner.schedule.get_last_lr()[0]
             learner.schedule.step()
             step += 1
-            accuracy = right(logits, y) / y.ne(IGNORED).sum()
+            named = not y.is_floating_point()
+            accuracy = right(answer, y) / y.ne(IGNORED).sum() if named else norm.new_tensor(math.nan)
             numbers = torch.stack([loss.detach().float(), norm, accuracy])
             pending.append((step, lr, time.perf_counter() - start, numbers))
             evaluate = step % learner.steps_per_epoch == 0 or step in evaluate_at
@@ -201,10 +225,20 @@ def lr_factor(config: TrainConfig, step: int, total: int) -> float:
 def probabilities(learner: Learner, batches: Batches) -> np.ndarray:
     """The network's class probabilities for every example of a split, (N, classes) float32."""
     return (
-        torch.cat([logits.softmax(1) for logits, _ in _forward(learner.model, learner.config.model, batches)])
+        torch.cat([logits.softmax(1) for logits, _, _ in _forward(learner.kept, learner.config.model, batches)])
         .cpu()
         .numpy()
     )
+
+
+def statistics(model: str, train: Dataset) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """What is taken from each channel of an example between 0 and 1, and what the rest is divided by.
+
+    Its mean and deviation; of denoisers one half of each, so that pictures go from -1 to 1, as diffusers has them.
+    """
+    if denoises(model) and train.task == "image":
+        return ((0.5,) * train.shape[0],) * 2
+    return channel_statistics(train)
 
 
 def channel_statistics(dataset: Dataset) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -223,9 +257,15 @@ def channel_statistics(dataset: Dataset) -> tuple[tuple[float, ...], tuple[float
 
 
 def answers(model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
-    """A network's logits (M, classes) and what they should say (M,): one each an example, or a token."""
+    """A network's logits (M, classes) and what they should say (M,): one each an example, or a token.
+
+    Of denoisers its answers and what they should be, (N, …).
+    """
     inputs, y = batch
-    return model(*inputs).flatten(0, -2), y.flatten()
+    answer = model(*inputs)
+    if y.is_floating_point():
+        return (answer if isinstance(answer, Tensor) else answer.sample), y  # diffusers' networks give more than one
+    return answer.flatten(0, -2), y.flatten()
 
 
 def right(logits: Tensor, y: Tensor) -> Tensor:
@@ -233,38 +273,72 @@ def right(logits: Tensor, y: Tensor) -> Tensor:
     return (logits.argmax(-1) == y).sum()
 
 
-def scores(model: nn.Module, name: str, batches: Batches) -> tuple[float, float]:
-    """Mean loss in nats and share of right answers over a split; the same words are masked every time.
+def scores(model: nn.Module, name: str, batches: Batches) -> Scores:
+    """Mean loss and share of right answers over a split; the same words are masked, and the same noise put on, always.
 
     name: of its architecture, which says what it is asked.
     """
+    if denoises(name):
+        return _denoising(model, name, batches)
     loss, correct, count = 0.0, 0, 0
-    for logits, y in _forward(model, name, batches):
+    for logits, y, _ in _forward(model, name, batches):
         loss += cross_entropy(logits, y, ignore_index=IGNORED, reduction="sum").item()
         correct += int(right(logits, y))
         count += int(y.ne(IGNORED).sum())
-    return loss / count, correct / count
+    return Scores(loss / count, correct / count)
 
 
-def _forward(model: nn.Module, name: str, batches: Batches) -> Iterator[tuple[Tensor, Tensor]]:
-    """Logits and labels, batch by batch, in evaluation mode."""
+def _denoising(model: nn.Module, name: str, batches: Batches) -> Scores:
+    """The squared error of a denoiser, and in each part of the time."""
+    errors, times = [], []
+    for answer, y, inputs in _forward(model, name, batches):
+        errors.append((answer - y).square().flatten(1).mean(1))
+        times.append(inputs[1])
+    error, time = torch.cat(errors), torch.cat(times)
+    parts = error[time.argsort()].tensor_split(BANDS)
+    return Scores(error.mean().item(), None, tuple(part.mean().item() for part in parts))
+
+
+def _forward(model: nn.Module, name: str, batches: Batches) -> Iterator[tuple[Tensor, Tensor, tuple[Tensor, ...]]]:
+    """Answers, what they should be and what was given, batch by batch, in evaluation mode."""
     model.eval()
-    ask, chance = objective(name), torch.Generator().manual_seed(0)
+    ask, chance = objective(name, model, trying=True), torch.Generator().manual_seed(0)
     with torch.inference_mode():
         for batch in batches(torch.arange(len(batches)), EVALUATION_BATCH):
-            logits, y = answers(model, ask(*batch, chance))
-            yield logits.float(), y
+            asked = ask(*batch, chance)
+            answer, y = answers(model, asked)
+            yield answer.float(), y, asked[0]
 
 
-def _validation(learner: Learner) -> dict[str, float]:
-    loss, accuracy = scores(learner.model, learner.config.model, learner.validation)
-    return {"validation_loss": loss, "validation_accuracy": accuracy}
+def _validation(learner: Learner) -> dict[str, Any]:
+    found = scores(learner.kept, learner.config.model, learner.validation)
+    return {"validation_loss": found.loss, "validation_accuracy": found.accuracy, "validation_bands": found.bands}
+
+
+def _loss(answer: Tensor, y: Tensor, smoothing: float) -> Tensor:
+    """The cross-entropy of logits, or the mean squared error of answers that are numbers."""
+    if y.is_floating_point():
+        return mse_loss(answer.float(), y)
+    return cross_entropy(answer, y, ignore_index=IGNORED, label_smoothing=smoothing)
+
+
+def _running(decay: float) -> Callable[[list[Tensor], list[Tensor], Any], None]:
+    """A running mean that forgets fast at first, when the weights still change a lot (Karras et al. 2024, section 3)."""
+
+    def update(mean: list[Tensor], now: list[Tensor], seen: Any) -> None:
+        keep = min(decay, (1 + float(seen)) / (10 + float(seen)))
+        if mean[0].is_floating_point():
+            torch._foreach_lerp_(mean, now, 1 - keep)
+        else:  # what counts batches
+            torch._foreach_copy_(mean, now)
+
+    return update
 
 
 def _fetch(pending: list[tuple[int, float, float, Tensor]], steps_per_epoch: int) -> list[Step]:
     numbers = torch.stack([numbers for *_, numbers in pending]).tolist()  # one wait for the device
     return [
-        Step(step, step / steps_per_epoch, seconds, loss, accuracy, lr, norm)
+        Step(step, step / steps_per_epoch, seconds, loss, None if math.isnan(accuracy) else accuracy, lr, norm)
         for (step, lr, seconds, _), (loss, norm, accuracy) in zip(pending, numbers, strict=True)
     ]
 

@@ -1,23 +1,34 @@
-"""What a network is asked in a batch: a class of each example, the next word, a masked one, or an answer's words."""
+"""What a network is asked in a batch: a class, the next word, a masked one, an answer's words, or the noise in it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from explorer.data.text import IGNORED, MASK, PAD, START
 from explorer.models import MODELS
+from explorer.models.noise import alphas_bar, question, told
 
-Batch = tuple[tuple[Tensor, ...], Tensor]  # what the network is given, and the classes it should answer
+Batch = tuple[tuple[Tensor, ...], Tensor]  # what the network is given, and the classes or numbers it should answer
 Objective = Callable[[Tensor, Tensor, torch.Generator], Batch]
 
 MASKED = 0.15  # share of the words that a masked language model has to restore
 SHOWN, SWAPPED = 0.1, 0.1  # share of these that stay as they are, and that are replaced by another word
+UNTOLD = 0.1  # share of examples whose class a denoiser is not told (Ho and Salimans 2022, section 3.1)
+TRIED = 1000  # states at least, on which a denoiser is tried: each example may be noised several times
 
 
-def objective(model: str) -> Objective:
-    """The objective of an architecture, by its name."""
+def objective(model: str, net: nn.Module, trying: bool = False) -> Objective:
+    """The objective of an architecture, by its name. trying: it is to be measured, and so asked evenly."""
+    if denoises(model):
+        return Denoising(net.plan, net.config.num_class_embeds - 1, trying)
     return OBJECTIVES[MODELS[model].facts.get("objective", "classes")]
+
+
+def denoises(model: str) -> bool:
+    """Whether an architecture learns to find noise, and not to name anything."""
+    return MODELS[model].facts.get("objective") == "denoise"
 
 
 def classes(x: Tensor, y: Tensor, generator: torch.Generator) -> Batch:
@@ -54,6 +65,33 @@ def seq2seq(x: Tensor, y: Tensor, generator: torch.Generator) -> Batch:
     y = y[:, : max(1, int(y.ne(IGNORED).sum(1).max()))]
     before = y[:, :-1].masked_fill(y[:, :-1] == IGNORED, PAD)
     return (x, torch.cat([before.new_full((len(y), 1), START), before], 1)), y
+
+
+class Denoising:
+    """The noise that was put on each example, which may be told its class (Ho et al. 2020, algorithm 1).
+
+    x (N, …), y (N,) → ((states, times, classes), what the network should answer). When it is tried, times are spread
+    evenly, each class is told, and few examples come several times over.
+    """
+
+    def __init__(self, plan: Mapping[str, Any], nothing: int, trying: bool) -> None:
+        self.plan, self.nothing, self.trying = plan, nothing, trying
+        self.shares = torch.from_numpy(alphas_bar(plan))  # (T,)
+
+    def __call__(self, x: Tensor, y: Tensor, generator: torch.Generator) -> Batch:
+        if self.trying:
+            often = -(-TRIED // len(x))
+            x, y = (rows.repeat(often, *(1,) * (rows.ndim - 1)) for rows in (x, y))
+        count, whole = len(x), len(self.shares)
+        if self.trying:
+            times = ((torch.randperm(count, generator=generator) + 0.5) / count * whole).long()
+        else:
+            times = torch.randint(whole, (count,), generator=generator)
+            untold = torch.rand(count, generator=generator) < UNTOLD
+            y = y.masked_fill(untold.to(y.device), self.nothing)
+        noise = torch.randn(x.shape, generator=generator).to(x.device)
+        state, answer = question(self.plan, x, noise, self.shares[times].to(x.device))
+        return (state, told(self.plan, times).to(x.device), y), answer
 
 
 def _trimmed(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:

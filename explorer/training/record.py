@@ -1,5 +1,6 @@
 """Train into a folder: every step on record, the weights at the checkpoints, and the test at the end."""
 
+import copy
 import dataclasses
 import time
 from collections.abc import Callable, Iterator
@@ -11,7 +12,7 @@ import numpy as np
 from explorer import data
 from explorer.runs import files
 from explorer.training.config import TrainConfig
-from explorer.zoo.card import Card
+from explorer.zoo.card import GENERATION_TASKS, Card
 
 CHECKPOINTS = 12  # about so many sets of weights are kept of a run
 FLUSH_SECONDS = 0.5  # how much of the curve a crash may cost
@@ -54,14 +55,17 @@ def record(
     marks = checkpoint_steps(learner.total)
     state, error, step, lines, flushed = "finished", "", None, [], time.perf_counter()
     top, kept_best = (-1.0, 0.0), None
+    drawn = _Drawn(config, card, folder)
     try:
         with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True):
             for step in steps(config, learner, marks):
                 lines.append(dataclasses.asdict(step))
-                if step.validation_accuracy is not None:
-                    score = (step.validation_accuracy, -step.validation_loss)
+                if step.validation_loss is not None:
+                    score = (step.validation_accuracy or 0.0, -step.validation_loss)
                     if step.step in marks or score > top:
                         _save(learner, folder, step.step)
+                    if step.step in marks:
+                        drawn.add(learner, step.step)
                     if score > top:  # the best so far takes the place of the one before
                         if kept_best is not None and kept_best not in marks:
                             files.checkpoint(folder, kept_best).unlink(missing_ok=True)
@@ -87,6 +91,27 @@ def record(
         if stopping():  # the other checkpoints are tried when somebody looks at them
             break
     return outcome
+
+
+class _Drawn:
+    """What a denoiser draws at each checkpoint, always from the same noise; nothing of other networks."""
+
+    def __init__(self, config: TrainConfig, card: Card, folder: Path) -> None:
+        self.card, self.folder, self.draws = card, folder, card.task in GENERATION_TASKS
+        self.samples: dict[str, np.ndarray] = {}
+
+    def add(self, learner: Any, step: int) -> None:
+        """Draw from the network as it is now, and keep it all in the run's folder."""
+        if not self.draws:
+            return
+        from safetensors.numpy import save
+
+        from explorer.diffusion.sample import drawn
+        from explorer.zoo.denoiser import Denoiser
+
+        net = copy.deepcopy(learner.kept)  # a model freezes what it is given
+        self.samples[f"{step:08d}"] = drawn(Denoiser(self.card, {"unet": net}, net.plan))
+        files.write(self.folder / "samples.safetensors", save(self.samples))
 
 
 def checkpoint_steps(total: int) -> list[int]:
@@ -126,7 +151,7 @@ def _task(config: TrainConfig, train: data.Dataset) -> str:
 def _save(learner: Any, folder: Path, step: int) -> None:
     from safetensors.torch import save
 
-    state = learner.model.state_dict()
+    state = learner.kept.state_dict()
     state = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in state.items()}  # tied ones apart
     files.write(files.checkpoint(folder, step), save(state))
 
@@ -135,29 +160,29 @@ def _test(learner: Any, config: TrainConfig, folder: Path, best: int) -> Iterato
     """Try the checkpoints on the test split, the best one first, and keep each one's class probabilities.
 
     Gives the best one's figures after every checkpoint that was tried. Of texts the best one alone is tried: their
-    probabilities, one for each word of the vocabulary at each token, would fill the disk.
+    probabilities, one for each word of the vocabulary at each token, would fill the disk. So it is of denoisers, which
+    have none.
     """
     from safetensors.numpy import save
     from safetensors.torch import load_file
 
     from explorer.training.loop import Batches, probabilities, scores
+    from explorer.training.objectives import denoises
 
     test = data.load(config.dataset, "test", **dict(config.dataset_settings))
     batches = Batches(test, learner.device, learner.mean, learner.std)
     tried = next(one for one in files.history(folder) if one["step"] == best)
-    if test.task.startswith("text"):
-        learner.model.load_state_dict(load_file(files.checkpoint(folder, best)))
-        loss, accuracy = scores(learner.model, config.model, batches)
-        yield {
-            "test accuracy": accuracy,
-            "test loss": loss,
-            "validation accuracy": tried["validation_accuracy"],
-            "validation loss": tried["validation_loss"],
-        }
+    net = learner.kept
+    if test.task.startswith("text") or denoises(config.model):
+        net.load_state_dict(load_file(files.checkpoint(folder, best)))
+        found = scores(net, config.model, batches)
+        named = {"test accuracy": found.accuracy, "test loss": found.loss,
+                 "validation accuracy": tried.get("validation_accuracy"), "validation loss": tried["validation_loss"]}  # fmt: skip
+        yield {name: value for name, value in named.items() if value is not None}
         return
     predictions, metrics = {}, {}
     for step in sorted(files.checkpoints(folder), key=lambda step: step != best):
-        learner.model.load_state_dict(load_file(files.checkpoint(folder, step)))
+        net.load_state_dict(load_file(files.checkpoint(folder, step)))
         predictions[f"{step:08d}"] = probabilities(learner, batches).astype(np.float16)
         files.write(folder / "predictions.safetensors", save(predictions))
         if step == best:

@@ -30,8 +30,12 @@ def _build(name: str) -> None:
     start = time.perf_counter()
 
     def tell(step) -> None:
-        if step.validation_accuracy is not None:
-            print(f"{name}: step {step.step:5}, {step.seconds:5.0f} s, validation {step.validation_accuracy:.1%}")
+        if isinstance(step, dict):  # of a model in several parts
+            print(f"{name}: {time.perf_counter() - start:5.0f} s, {step}", flush=True)
+        elif step.validation_loss is not None:
+            right = "" if step.validation_accuracy is None else f", {step.validation_accuracy:.1%} right"
+            told = f"validation loss {step.validation_loss:.4f}{right}"
+            print(f"{name}: step {step.step:5}, {step.seconds:5.0f} s, {told}", flush=True)
 
     card = build(name, tell)
     print(f"{name}: {card.parameters:,} parameters, {card.metrics}, {time.perf_counter() - start:.0f} s")

@@ -1,5 +1,6 @@
 """Train a shipped model from scratch and put it in its folder, with everything its run recorded."""
 
+import json
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -12,11 +13,12 @@ from explorer.runs import files
 from explorer.settings import settings
 from explorer.training.record import record
 from explorer.zoo import load
-from explorer.zoo.card import TEXT_TASKS, Card
-from explorer.zoo.recipes import RECIPES, TITLES
+from explorer.zoo.card import GENERATION_TASKS, TEXT_TASKS, Card
+from explorer.zoo.own import open_weights, save_pipeline, save_pretrained
+from explorer.zoo.recipes import RECIPES, TITLES, Painting
 from explorer.zoo.sources.zoo import PRETRAINED, SHIPPED
 
-KEPT = ("config.json", "history.jsonl", "predictions.safetensors", "outcome.json")
+KEPT = ("config.json", "history.jsonl", "predictions.safetensors", "samples.safetensors", "outcome.json")
 SCORED = 200  # test examples on which heads are scored
 CHECKED = 100  # of these at every other checkpoint
 
@@ -25,6 +27,8 @@ def build(name: str, on_step: Callable[[Any], None] = lambda step: None, into: P
     """Train by the recipe, keep the best checkpoint in half precision, and measure it as it will be opened."""
     config = RECIPES[name]
     folder = into / name
+    if isinstance(config, Painting):
+        return _painter(name, config, on_step, folder)
     with tempfile.TemporaryDirectory() as draft:
         outcome = record(config, Path(draft), settings().device, on_step)
         folder.mkdir(parents=True, exist_ok=True)
@@ -38,6 +42,10 @@ def build(name: str, on_step: Callable[[Any], None] = lambda step: None, into: P
         files.write_json(folder / "card.json", card.to_json())
         if card.task in TEXT_TASKS:
             card = _language(card, Path(draft), outcome.best, folder)
+        elif card.task in GENERATION_TASKS:
+            save_pipeline(
+                open_weights(card, files.checkpoint(Path(draft), outcome.best)), folder / PRETRAINED, half=True
+            )
         else:
             files.write(folder / "model.safetensors", halved(files.checkpoint(Path(draft), outcome.best)))
     if into == SHIPPED:
@@ -49,7 +57,6 @@ def build(name: str, on_step: Callable[[Any], None] = lambda step: None, into: P
 def _language(card: Card, draft: Path, best: int, folder: Path) -> Card:
     """Write a language model as transformers does, and what each of its heads does, at the end and on the way."""
     from explorer.attention.roles import course, score
-    from explorer.zoo.own import open_weights, save_pretrained
 
     model = open_weights(card, files.checkpoint(draft, best))
     save_pretrained(model, folder / PRETRAINED, half=True)
@@ -64,12 +71,50 @@ def _language(card: Card, draft: Path, best: int, folder: Path) -> Card:
     return card
 
 
+def _painter(name: str, recipe: Painting, on_step: Callable[[Any], None], folder: Path) -> Card:
+    """Train a text-to-image model and the judge of what it draws; write them as diffusers does, with what was told."""
+    from safetensors.torch import save
+
+    from explorer.zoo import shapes_judge, text_to_image
+
+    told: list[dict[str, Any]] = []
+
+    def tell(part: str) -> text_to_image.Tell:
+        return lambda record: (told.append({"part": part, **record}), on_step(told[-1]))
+
+    net = text_to_image.autoencoder(recipe, tell("autoencoder"))
+    made = text_to_image.painter(recipe, net, tell("painter"))
+    text_to_image.save(made, net, folder / PRETRAINED)
+    judge = shapes_judge.train(tell("judge"))
+    half = {key: value.half() if value.ndim > 1 else value for key, value in judge.state_dict().items()}
+    files.write(folder / shapes_judge.FILE, save(half))
+    files.write(folder / "told.jsonl", "".join(json.dumps(record) + "\n" for record in told).encode())
+    parts = (net, made.unet, made.text_encoder)
+    side = net.config.sample_size
+    card = Card(
+        ref=f"zoo:{name}", title=TITLES[name], task="text-to-image", architecture="UNet2DConditionModel",
+        parameters=sum(weight.numel() for part in parts for weight in part.parameters()), shape=(3, side, side),
+        labels=(), mean=(0.5,) * 3, std=(0.5,) * 3, dataset=text_to_image.DATASET, seed=recipe.seed,
+        settings={"schedule": made.scheduler.config.beta_schedule, "predicts": made.scheduler.config.prediction_type},
+        made=f"python -m explorer.zoo build {name}: {recipe.autoencoder_steps:,} steps of an autoencoder, then "
+        f"{recipe.steps:,} of a text encoder and a UNet on its latents, AdamW, batch {recipe.batch}",
+    )  # fmt: skip
+    files.write_json(folder / "card.json", card.to_json())
+    card = replace(card, metrics=measured(card))
+    files.write_json(folder / "card.json", card.to_json())
+    return card
+
+
 def measured(card: Card) -> dict[str, float]:
     """What the card of a shipped model promises, measured on the model as the zoo opens it.
 
     Of networks with attention the best head's share of it for each role that it can have, above shuffled, is among it,
     and all scores of all heads are written beside the card.
     """
+    if card.task in GENERATION_TASKS:
+        from explorer.diffusion.measure import figures
+
+        return figures(card.ref)
     if card.task in TEXT_TASKS:
         loss, accuracy = text_scores(card)
         found = {"test accuracy": accuracy, "test loss": loss}
@@ -97,7 +142,8 @@ def text_scores(card: Card) -> tuple[float, float]:
     model = load(card.ref)
     with model.borrow() as net:
         network = MODELS[card.architecture].facts["wrap"](net)
-        return scores(network, card.architecture, Batches(test, torch.device(model.device), (), ()))
+        found = scores(network, card.architecture, Batches(test, torch.device(model.device), (), ()))
+    return found.loss, found.accuracy
 
 
 def wholly_right(card: Card) -> float:

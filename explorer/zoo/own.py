@@ -5,10 +5,11 @@ from typing import TYPE_CHECKING, Any
 
 from explorer.errors import ExplorerError
 from explorer.settings import settings
-from explorer.zoo.card import Card
+from explorer.zoo.card import GENERATION_TASKS, Card
 from explorer.zoo.store import Found
 
 if TYPE_CHECKING:
+    from explorer.zoo.denoiser import Denoiser
     from explorer.zoo.model import Model
     from explorer.zoo.text import TextModel
 
@@ -43,6 +44,10 @@ def open_weights(card: Card, weights: Path) -> "Model":
         detail = str(error).split("\n\t")[1].strip().rstrip(".")[:200]
         raise _broken(weights, f"it does not fit the network on its card ({detail})") from error
     module.to(settings().device)
+    if card.task in GENERATION_TASKS:
+        from explorer.zoo.denoiser import Denoiser
+
+        return Denoiser(card, {"unet": module}, module.plan)
     if card.task not in TASKS:
         return Model(card, module)
     return TextModel(card, module.net, tokenizer(weights, TASKS[card.task], card.shape[0]))
@@ -86,6 +91,40 @@ def save_pretrained(model: "TextModel", folder: Path, half: bool = False) -> Non
         }
         net.save_pretrained(folder, state_dict=state)
     model.tokenizer.save_pretrained(folder)
+
+
+def save_pipeline(model: "Denoiser", folder: Path, half: bool = False) -> None:
+    """Write a diffusion model of ours as diffusers does: model_index.json, unet/ and scheduler/.
+
+    Classes are named in the index. half: the weights in half precision, which takes half the disk.
+    """
+    import copy
+
+    import diffusers
+    from safetensors.torch import save_file
+
+    from explorer.models.noise import FLOW
+    from explorer.runs import files
+
+    with model.borrow() as parts:
+        unet = copy.deepcopy(parts["unet"]).cpu()
+    for weight in unet.parameters():
+        weight.data = weight.data.half() if half and weight.ndim > 1 else weight.data
+    ours = not hasattr(unet, "save_pretrained")  # points have no network in diffusers
+    if ours:
+        files.write_json(folder / "unet" / "config.json", vars(unet.config))
+        save_file(unet.state_dict(), folder / "unet" / "diffusion_pytorch_model.safetensors")
+    else:
+        unet.save_pretrained(folder / "unet")
+    flow = model.config.get("prediction_type") == FLOW
+    plan = "FlowMatchEulerDiscreteScheduler" if flow else "DDPMScheduler"
+    files.write_json(folder / "scheduler" / "scheduler_config.json", {"_class_name": plan, **model.config})
+    index = {
+        "_class_name": "DDPMPipeline", "_diffusers_version": diffusers.__version__, "scheduler": ["diffusers", plan],
+        "unet": ["explorer" if ours else "diffusers", type(unet).__name__],
+        "id2label": {str(number): name for number, name in enumerate(model.labels)},
+    }  # fmt: skip
+    files.write_json(folder / "model_index.json", index)
 
 
 def _broken(weights: Path, wrong: str) -> ExplorerError:

@@ -1,8 +1,25 @@
 """How each shipped model is made: `python -m explorer.zoo build <name>` does it again from scratch."""
 
+from dataclasses import dataclass
+
 from explorer.training.config import TrainConfig
 
-RECIPES = {
+
+@dataclass(frozen=True)
+class Painting:
+    """How long each part of a text-to-image model learns, and how fast."""
+
+    autoencoder_steps: int = 5000
+    autoencoder_batch: int = 32
+    autoencoder_lr: float = 2e-3
+    steps: int = 8000
+    batch: int = 64
+    lr: float = 1e-3
+    ema: float = 0.999
+    seed: int = 0
+
+
+RECIPES: dict[str, TrainConfig | Painting] = {
     "digits-lenet": TrainConfig(),
     "shapes-resnet": TrainConfig(
         dataset="shapes",
@@ -49,6 +66,24 @@ RECIPES = {
         epochs=12,
         label_smoothing=0.0,
     ),
+    "points-diffusion": TrainConfig(
+        dataset="points",
+        dataset_settings={"count": 5000},
+        model="points-denoiser",
+        epochs=200,
+        batch_size=128,
+        lr=2e-3,
+        ema=0.999,
+        label_smoothing=0.0,
+    ),
+    "digits-diffusion": TrainConfig(
+        model="unet",
+        epochs=200,
+        lr=2e-3,
+        ema=0.999,
+        label_smoothing=0.0,
+    ),
+    "shapes-diffusion": Painting(),
 }
 TITLES = {
     "digits-lenet": "LeNet that reads digits",
@@ -58,4 +93,7 @@ TITLES = {
     "story-gpt": "Decoder that tells stories",
     "story-bert": "Encoder that fills gaps in stories",
     "dates-seq2seq": "Encoder-decoder that writes dates",
+    "points-diffusion": "Diffusion that draws spirals of points",
+    "digits-diffusion": "Diffusion that draws digits",
+    "shapes-diffusion": "Diffusion that draws shapes from words",
 }

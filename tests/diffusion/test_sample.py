@@ -64,7 +64,35 @@ def test_guidance_equals_a_plain_loop_bit_for_bit(saved, sampler):
 
 
 def test_the_list_of_samplers_is_what_is_tested():
-    assert set(SAMPLERS) - set(SCHEDULERS) == {"lcm"}
+    assert set(SAMPLERS) - set(SCHEDULERS) == {"lcm", "flow"}
+
+
+def test_flow_matching_equals_a_plain_loop_bit_for_bit(saved):
+    ref = saved("free", prediction_type="flow")
+    unet = diffusers.UNet2DModel.from_pretrained(ref.removeprefix("file:"), subfolder="unet").eval()
+    plan = diffusers.FlowMatchEulerDiscreteScheduler()
+    plan.set_timesteps(7)
+    x = torch.randn(1, 1, 8, 8, generator=torch.Generator().manual_seed(5))
+    states = [x]
+    with torch.no_grad():
+        for t in plan.timesteps:
+            x = plan.step(unet(x, t).sample, t, x).prev_sample
+            states.append(x)
+    found = sample(ref, "flow", steps=7, seed=5)
+    np.testing.assert_array_equal(found.x, torch.stack(states).numpy())
+    sigma = plan.sigmas.numpy().reshape(-1, 1, 1, 1, 1)
+    np.testing.assert_allclose((1 - sigma[:-1]) * found.clean + sigma[:-1] * found.noise, found.x[:-1], atol=1e-4)
+    np.testing.assert_allclose(found.noise - found.clean, found.answers, atol=1e-4)
+    share = found.alphas_bar.reshape(-1, 1, 1, 1, 1)
+    again = np.sqrt(share[:-1]) * found.clean + np.sqrt(1 - share[:-1]) * found.noise
+    np.testing.assert_allclose(again, found.shown[:-1], atol=1e-4)
+
+
+def test_diffusion_and_flow_matching_don_t_share_samplers(saved):
+    with pytest.raises(ExplorerError, match="learned flow matching"):
+        sample(saved("free", prediction_type="flow"), "ddim", 3)
+    with pytest.raises(ExplorerError, match="learned to predict epsilon"):
+        sample(saved("free"), "flow", 3)
 
 
 @pytest.mark.parametrize("sampler", SCHEDULERS)

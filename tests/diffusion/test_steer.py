@@ -8,7 +8,7 @@ from explorer import zoo
 from explorer.diffusion import SAMPLERS, fork, from_picture, sample, slerp
 from explorer.errors import ExplorerError
 
-USED = [name for name in SAMPLERS if name != "lcm"]
+USED = [name for name in SAMPLERS if name not in ("lcm", "flow")]
 
 
 @pytest.mark.parametrize("sampler", USED)
@@ -48,6 +48,20 @@ def test_a_sampler_takes_over_from_another(saved, before, after):
     np.testing.assert_allclose(other.clean[:at], past.clean[:at], rtol=2e-2, atol=2e-2)
     assert np.isfinite(other.x).all()
     assert (np.diff(other.alphas_bar) >= -1e-6).all()
+
+
+def test_flow_matching_is_forked_and_begins_from_a_picture(saved):
+    ref = saved("free", prediction_type="flow")
+    past = sample(ref, "flow", steps=6, seed=4)
+    np.testing.assert_array_equal(fork(past, 3).x, past.x)
+    picture = np.random.default_rng(0).integers(0, 256, (8, 8, 1)).astype(np.uint8)
+    begun = from_picture(ref, picture, 0.5, sampler="flow", steps=10, seed=2)
+    model = zoo.load(ref)
+    with model.borrow() as parts, torch.inference_mode():
+        clean = model.encode(parts, picture).numpy()
+    noise = torch.randn(1, 1, 8, 8, generator=torch.Generator().manual_seed(2)).numpy()
+    sigma = begun.timesteps[0] / 1000
+    np.testing.assert_allclose(begun.x[0], (1 - sigma) * clean + sigma * noise, atol=1e-5)
 
 
 def test_two_exact_solvers_agree_on_the_future(saved):

@@ -9,12 +9,13 @@ from explorer.data.text import PAD
 from explorer.errors import ExplorerError
 from explorer.models.vit import Attention
 from explorer.params import Choice, params
-from explorer.training.objectives import OBJECTIVES
+from explorer.training.objectives import OBJECTIVES, denoises, objective
 
 SHAPES = {"digits": (1, 8, 8), "shapes": (3, 64, 64), "points": (2,)}
 READS_TEXT = [name for name in models.MODELS if "text" in " ".join(models.reads(name))]
 READS_PICTURES = [name for name in models.MODELS if name not in READS_TEXT]
-FITTING = [(name, shape) for shape in SHAPES.values() for name in models.fitting(shape)]
+DENOISERS = [name for name in models.MODELS if denoises(name)]
+FITTING = [(name, shape) for shape in SHAPES.values() for name in models.fitting(shape) if name not in DENOISERS]
 
 
 @pytest.mark.parametrize(("name", "shape"), FITTING)
@@ -32,6 +33,29 @@ def test_an_architecture_gives_one_score_a_class_and_learns(name, shape):
         optimizer.step()
         losses.append(loss.item())
     assert losses[-1] < 0.3 * losses[0]
+
+
+@pytest.mark.parametrize("shape", [(1, 8, 8), (3, 12, 20), (1, 7, 7), (2,)], ids=str)
+@pytest.mark.parametrize("predicts", ["epsilon", "v_prediction", "sample", "flow"])
+def test_a_denoiser_answers_a_state_with_its_like_and_learns(shape, predicts):
+    (name,) = (name for name in models.fitting(shape) if name in DENOISERS)
+    model = models.build(name, shape, classes=3, seed=1, width=16, predicts=predicts)
+    chance = torch.Generator().manual_seed(0)
+    x, y = 0.3 * torch.randn(64, *shape, generator=chance), torch.arange(64) % 3
+    ask = objective(name, model)
+    optimizer = torch.optim.Adam(model.parameters(), lr=5e-3)
+    losses = []
+    for _ in range(25):
+        inputs, wanted = ask(x, y, chance)
+        answer = model(*inputs)
+        answer = getattr(answer, "sample", answer)
+        assert answer.shape == wanted.shape == x.shape
+        loss = nn.functional.mse_loss(answer, wanted)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert sum(losses[-3:]) < 0.9 * sum(losses[:3])
 
 
 @pytest.mark.parametrize("name", READS_TEXT)
@@ -66,7 +90,7 @@ def test_padding_changes_no_answer(name):
 def test_the_seed_alone_decides_the_weights(name):
     torch.manual_seed(0)
     state = torch.get_rng_state()
-    shape = (1, 8, 8) if name in READS_PICTURES else (12,)
+    shape = (2,) if name == "points-denoiser" else (1, 8, 8) if name in READS_PICTURES else (12,)
     one, same, other = (models.build(name, shape, 3, seed=seed) for seed in (5, 5, 6))
     assert torch.equal(torch.get_rng_state(), state), "the process-wide randomness was used"
     assert all(torch.equal(a, b) for a, b in zip(one.state_dict().values(), same.state_dict().values(), strict=True))
@@ -83,7 +107,11 @@ def test_every_setting_has_help_and_a_default_in_range(name):
         assert param.control.wrong(param.default) is None
         if isinstance(param.control, Choice):
             for option in param.control.options:
-                if name in READS_PICTURES and models.unfit(name, (3, 64, 64), **{param.name: option}) is None:
+                if (
+                    name in READS_PICTURES
+                    and name not in DENOISERS
+                    and models.unfit(name, (3, 64, 64), **{param.name: option}) is None
+                ):
                     assert models.build(name, (3, 64, 64), 2, **{param.name: option})(
                         torch.zeros(2, 3, 64, 64)
                     ).shape == (2, 2)

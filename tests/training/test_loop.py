@@ -155,10 +155,14 @@ def test_probabilities_sum_to_one():
 @pytest.mark.parametrize("model", models.MODELS)
 def test_every_architecture_trains_on_data_of_its_kind(model):
     dataset = next(
-        name for name in ("digits", "sort", "dates") if data.DATASETS[name].facts["task"] in models.reads(model)
+        name
+        for name in ("digits", "sort", "dates", "points")
+        if data.DATASETS[name].facts["task"] in models.reads(model)
     )
     narrow = {name: value for name, value in {"width": 32, "depth": 1}.items() if dataset != "digits"}
-    settings = {"resnet": {"width": 8}, "vit": {"patch": 2, "width": 32, "depth": 1}}.get(model, narrow)
+    settings = {"resnet": {"width": 8}, "unet": {"width": 8}, "vit": {"patch": 2, "width": 32, "depth": 1}}.get(
+        model, narrow
+    )
     found = numbers(TrainConfig(dataset=dataset, model=model, model_settings=settings, epochs=1, batch_size=256))
     assert found[-1].validation_loss < found[0].validation_loss
 

@@ -1,12 +1,13 @@
 """What a language model is asked: worked out by hand on a few tokens."""
 
 import numpy as np
+import pytest
 import torch
 
 from explorer import data, training
 from explorer.data import orders, story
 from explorer.data.text import END, IGNORED, MASK, PAD, START
-from explorer.training.objectives import causal, masked, seq2seq
+from explorer.training.objectives import Denoising, causal, masked, seq2seq
 from explorer.zoo.own import tokenizer
 from explorer.zoo.text import TextModel
 
@@ -53,6 +54,48 @@ def test_a_translator_reads_the_question_and_the_answer_so_far():
     assert source.tolist() == [[A, B, END], [A, END, PAD]]
     assert target.tolist() == [[START, C, D], [START, C, END]]
     assert asked.tolist() == [[C, D, END], [C, END, NONE]]
+
+
+PLAN = {"num_train_timesteps": 1000, "beta_schedule": "linear", "prediction_type": "epsilon"}
+
+
+@pytest.mark.parametrize("predicts", ["epsilon", "v_prediction", "sample"])
+def test_a_denoiser_is_given_what_diffusers_schedulers_give(predicts):
+    """The state and the answer are those of DDPMScheduler.add_noise and get_velocity."""
+    from diffusers import DDPMScheduler
+
+    x, y = torch.randn(64, 1, 4, 4, generator=torch.Generator().manual_seed(1)), torch.arange(64) % 3
+    ask = Denoising(PLAN | {"prediction_type": predicts}, 3, trying=False)
+    (state, times, classes), answer = ask(x, y, torch.Generator().manual_seed(0))
+    share = ask.shares[times].view(-1, 1, 1, 1)
+    noise = (state - share.sqrt() * x) / (1 - share).sqrt()
+    plan = DDPMScheduler(beta_schedule="linear")
+    torch.testing.assert_close(state, plan.add_noise(x, noise, times), rtol=1e-3, atol=1e-3)
+    expected = {"epsilon": noise, "sample": x, "v_prediction": plan.get_velocity(x, noise, times)}[predicts]
+    torch.testing.assert_close(answer, expected, rtol=2e-2, atol=2e-2)
+    untold = classes == 3
+    assert torch.equal(classes[~untold], y[~untold])
+    assert 0 < untold.sum() < 20
+
+
+def test_flow_matching_goes_straight_from_data_to_noise():
+    x = torch.randn(50, 2, generator=torch.Generator().manual_seed(1))
+    ask = Denoising({"num_train_timesteps": 1000, "prediction_type": "flow"}, 1, trying=False)
+    (state, times, _), answer = ask(x, torch.zeros(50, dtype=torch.long), torch.Generator().manual_seed(0))
+    sigma = times[:, None] / 1000
+    torch.testing.assert_close(state - sigma * answer, x, rtol=1e-4, atol=1e-4)
+    assert 1 <= times.min() < times.max() <= 1000
+
+
+def test_a_denoiser_is_tried_evenly_and_alike_every_time():
+    x, y = torch.randn(30, 2), torch.zeros(30, dtype=torch.long)
+    ask = Denoising(PLAN, 1, trying=True)
+    (state, times, classes), _ = ask(x, y, torch.Generator().manual_seed(0))
+    again = ask(x, y, torch.Generator().manual_seed(0))[0]
+    assert torch.equal(state, again[0])
+    assert len(times) >= 1000
+    assert abs(times.float().mean() - 499.5) < 1
+    assert not classes.any()
 
 
 def test_a_small_decoder_learns_to_reverse_and_its_run_opens_as_a_language_model(monkeypatch):

@@ -1,6 +1,6 @@
 """A scene: what is in it, how it is drawn, and the words that are true of it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -78,6 +78,30 @@ def pair(rng: Rng, first: str, second: str, relation: str) -> Scene:
 RELATIONS = ("left of", "right of", "above", "below")
 
 
+def sketch(rng: Rng, names: tuple[tuple[str, str], ...], relation: str) -> Scene:
+    """A scene that is easy to draw: one or two plain, upright objects, as (colour, shape), on a quiet background."""
+    radii = rng.uniform(11, 14.5, len(names))
+    if len(names) == 1:
+        places = rng.uniform(16, SIDE - 16, (2, 1))
+    else:
+        slack = SIDE - 2 * radii.sum() - 4
+        gap = rng.uniform(0, slack, 3)
+        gap *= rng.uniform(0.5, 1) * slack / gap.sum()  # before the first, between them; the rest is behind the second
+        first = 1 + gap[0] + radii[0]
+        places = np.stack(
+            [(first, first + radii.sum() + 2 + gap[1]), rng.uniform(22, SIDE - 22) + rng.uniform(-5, 5, 2)]
+        )
+        if relation in ("right of", "below"):
+            places[0] = SIDE - places[0]
+        if relation in ("above", "below"):
+            places = places[::-1]
+    things = tuple(
+        Thing(shape, colour, float(x), float(y), float(radius), float(rng.normal(0, 0.08)), "plain")
+        for (colour, shape), x, y, radius in zip(names, *places, radii, strict=True)
+    )
+    return replace(_scene(rng, things, CONTRAST_OF_TWO), background="smooth")
+
+
 def _thing(rng: Rng, shape: str, colour: str, x: float, y: float, radius: float) -> Thing:
     return Thing(shape, colour, float(x), float(y), float(radius), rng.uniform(0, 2 * np.pi), str(rng.choice(FILLS)))
 
@@ -97,7 +121,7 @@ def _scene(rng: Rng, things: tuple[Thing, ...], contrast: float) -> Scene:
             return Scene(str(rng.choice(tuple(TEXTURES))), tuple(map(tuple, tones.tolist())), things)
 
 
-def draw(scene: Scene, rng: Rng) -> tuple[np.ndarray, np.ndarray]:
+def draw(scene: Scene, rng: Rng, clutter: bool = True) -> tuple[np.ndarray, np.ndarray]:
     """The picture, (SIDE, SIDE, 3) uint8, and the mask of each object, (objects, SIDE, SIDE) bool.
 
     A pixel belongs to an object when its centre lies inside the outline, so the soft edge outside is at most half an
@@ -106,7 +130,8 @@ def draw(scene: Scene, rng: Rng) -> tuple[np.ndarray, np.ndarray]:
     share = TEXTURES[scene.background](rng)[..., None]  # (SIDE, SIDE, 1)
     first, second = srgb(np.array(scene.tones)).astype(np.float32)
     picture = first + (second - first) * share  # (SIDE, SIDE, 3)
-    _scatter(picture, rng, avoid={thing.colour for thing in scene.things})
+    if clutter:
+        _scatter(picture, rng, avoid={thing.colour for thing in scene.things})
     masks = np.stack([_place(picture, thing, rng) for thing in scene.things])
     slope = rng.normal(0, 0.0025, 2)  # light that falls from one side
     picture *= (1 + slope[0] * (X - SIDE / 2) + slope[1] * (Y - SIDE / 2))[..., None]
@@ -121,9 +146,9 @@ def describe(scene: Scene, mask: np.ndarray) -> str:
 
 
 def relate(scene: Scene, relation: str) -> str:
-    """A caption for a scene of two objects."""
-    first, second = (_with_article(f"{thing.colour} {thing.shape}") for thing in scene.things)
-    return f"{first} {relation} {second}"
+    """A caption for a scene of two objects, or of one."""
+    named = [_with_article(f"{thing.colour} {thing.shape}") for thing in scene.things]
+    return f" {relation} ".join(named)
 
 
 def _with_article(words: str) -> str:
