@@ -33,9 +33,7 @@ class Step:
     step: int
     epoch: float  # how often each example has been seen
     seconds: float  # since the first step, validation included
-    loss: float | None = (
-        None  # mean cross-entropy of the batch, in nats; of texts per token, of denoisers squared error
-    )
+    loss: float | None = None  # mean cross-entropy of the batch, in nats; of denoisers mean squared error
     accuracy: float | None = None  # of the batch; of texts the share of its predicted tokens; denoisers have none
     lr: float | None = None
     grad_norm: float | None = None  # before clipping
@@ -140,7 +138,7 @@ def prepare(config: TrainConfig, device: str = "cpu") -> Learner:
     learner = Learner(
         config, where, model,
         Batches(train, where, mean, std), Batches(validation, where, mean, std),
-        optimizer, None, mean, std, AveragedModel(model, multi_avg_fn=_running(config.ema), use_buffers=True) if config.ema else None,
+        optimizer, None, mean, std, _average(model, config.ema),
     )  # fmt: skip
     learner.schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: lr_factor(config, step, learner.total))
     return learner
@@ -322,8 +320,13 @@ def _loss(answer: Tensor, y: Tensor, smoothing: float) -> Tensor:
     return cross_entropy(answer, y, ignore_index=IGNORED, label_smoothing=smoothing)
 
 
+def _average(model: nn.Module, decay: float) -> AveragedModel | None:
+    """The running mean of a network's weights, buffers too; None where there is to be none."""
+    return AveragedModel(model, multi_avg_fn=_running(decay), use_buffers=True) if decay else None
+
+
 def _running(decay: float) -> Callable[[list[Tensor], list[Tensor], Any], None]:
-    """A running mean that forgets fast at first, when the weights still change a lot (Karras et al. 2024, section 3)."""
+    """A running mean that forgets fast at first, when the weights still change a lot."""
 
     def update(mean: list[Tensor], now: list[Tensor], seen: Any) -> None:
         keep = min(decay, (1 + float(seen)) / (10 + float(seen)))

@@ -55,17 +55,16 @@ def record(
     marks = checkpoint_steps(learner.total)
     state, error, step, lines, flushed = "finished", "", None, [], time.perf_counter()
     top, kept_best = (-1.0, 0.0), None
-    drawn = _Drawn(config, card, folder)
+    drawn = _Drawn(card, folder, marks)
     try:
         with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True):
             for step in steps(config, learner, marks):
                 lines.append(dataclasses.asdict(step))
+                drawn.add(learner, step.step)
                 if step.validation_loss is not None:
                     score = (step.validation_accuracy or 0.0, -step.validation_loss)
                     if step.step in marks or score > top:
                         _save(learner, folder, step.step)
-                    if step.step in marks:
-                        drawn.add(learner, step.step)
                     if score > top:  # the best so far takes the place of the one before
                         if kept_best is not None and kept_best not in marks:
                             files.checkpoint(folder, kept_best).unlink(missing_ok=True)
@@ -96,13 +95,14 @@ def record(
 class _Drawn:
     """What a denoiser draws at each checkpoint, always from the same noise; nothing of other networks."""
 
-    def __init__(self, config: TrainConfig, card: Card, folder: Path) -> None:
-        self.card, self.folder, self.draws = card, folder, card.task in GENERATION_TASKS
+    def __init__(self, card: Card, folder: Path, marks: list[int]) -> None:
+        self.card, self.folder = card, folder
+        self.marks = marks if card.task in GENERATION_TASKS else ()
         self.samples: dict[str, np.ndarray] = {}
 
     def add(self, learner: Any, step: int) -> None:
-        """Draw from the network as it is now, and keep it all in the run's folder."""
-        if not self.draws:
+        """Draw from the network as it is now, where it is to be shown, and keep it all in the run's folder."""
+        if step not in self.marks:
             return
         from safetensors.numpy import save
 
@@ -176,8 +176,12 @@ def _test(learner: Any, config: TrainConfig, folder: Path, best: int) -> Iterato
     if test.task.startswith("text") or denoises(config.model):
         net.load_state_dict(load_file(files.checkpoint(folder, best)))
         found = scores(net, config.model, batches)
-        named = {"test accuracy": found.accuracy, "test loss": found.loss,
-                 "validation accuracy": tried.get("validation_accuracy"), "validation loss": tried["validation_loss"]}  # fmt: skip
+        named = {
+            "test accuracy": found.accuracy,
+            "test loss": found.loss,
+            "validation accuracy": tried.get("validation_accuracy"),
+            "validation loss": tried["validation_loss"],
+        }
         yield {name: value for name, value in named.items() if value is not None}
         return
     predictions, metrics = {}, {}

@@ -12,7 +12,7 @@ class Painting:
     autoencoder_steps: int = 5000
     autoencoder_batch: int = 32
     autoencoder_lr: float = 2e-3
-    steps: int = 8000
+    steps: int = 7000
     batch: int = 64
     lr: float = 1e-3
     ema: float = 0.999

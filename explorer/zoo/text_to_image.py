@@ -1,7 +1,7 @@
 """Make a text-to-image model from nothing: an autoencoder, then a text encoder and a UNet on its latents.
 
-Stable Diffusion in miniature (Rombach et al. 2022): the same parts from the same libraries, a few hundred times smaller,
-and the text encoder learns together with the UNet.
+Stable Diffusion in miniature (Rombach et al. 2022): the same parts from the same libraries, a few hundred times
+smaller, and the text encoder learns together with the UNet.
 """
 
 import math
