@@ -4,6 +4,6 @@ from explorer.diffusion.base import Trajectory
 from explorer.diffusion.sample import sample
 from explorer.diffusion.samplers import SAMPLERS
 from explorer.diffusion.schedules import SCHEDULES
-from explorer.diffusion.steer import fork, from_picture, slerp
+from explorer.diffusion.steer import between, fork, from_picture, slerp
 
-__all__ = ["SAMPLERS", "SCHEDULES", "Trajectory", "fork", "from_picture", "sample", "slerp"]
+__all__ = ["SAMPLERS", "SCHEDULES", "Trajectory", "between", "fork", "from_picture", "sample", "slerp"]

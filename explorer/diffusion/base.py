@@ -16,7 +16,7 @@ class Trajectory:
     ref: str
     sampler: str
     steps: int
-    guidance: float
+    guidance: float | tuple[float, ...]  # one for all, or (N,) one for each
     seeds: tuple[int, ...]  # (N,) of each sample's first noise, and of all that is drawn later
     conditions: tuple[str, ...]  # (N,) what each was to become, in words; "" nothing
     avoid: str  # what guidance led away from; "" nothing
@@ -53,6 +53,12 @@ class Trajectory:
         if self.knowing is None:
             return None
         return self._meaning(self.knowing)[1] - self._meaning(self.without)[1]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of memory that it takes, with all that is worked out from it."""
+        held = (self.x, self.answers, self.knowing, self.without)
+        return 2 * sum(array.nbytes for array in held if array is not None)
 
     def _meaning(self, answers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return meaning(self.shown[:-1], answers, self.predicts, self.alphas_bar[:-1])

@@ -20,6 +20,11 @@ class Frames:
     pictures: np.ndarray  # (F, H, W, C) uint8
     limits: np.ndarray  # (F,) the value that 255 stands for; 0 stands for its negative
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of memory that it takes."""
+        return self.pictures.nbytes
+
 
 def states(model: Denoiser, past: Trajectory) -> Frames:
     """The states, (E + 1) frames: latents as the autoencoder unpacks them, pixels on a scale that noise fits into."""

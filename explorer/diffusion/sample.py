@@ -24,7 +24,7 @@ def sample(
     ref: str | Denoiser,
     sampler: str = "ddim",
     steps: int = 20,
-    guidance: float = 2.0,
+    guidance: float | Sequence[float] = 2.0,
     condition: Any = None,
     seed: int | Sequence[int] = 0,
     count: int = 1,
@@ -36,7 +36,8 @@ def sample(
 
     condition: a class by its name or number, or a prompt; one for all, or one for each of the `count` samples.
     guidance: how far to go from what the network sees without the condition to what it sees with it, and beyond; 1 asks
-    only with it (Ho and Salimans 2022, equation 6). avoid: what guidance leads away from instead of nothing.
+    only with it (Ho and Salimans 2022, equation 6); one for all, or one for each. avoid: what it leads away from instead
+    of nothing.
     seed: of the first sample; the others count on from it, unless each has its own. The same seed and settings give the
     same sample, whatever is drawn beside it; of points the first seed is that of the whole cloud. noise: what the
     samples begin as, (N, …) standard normal; None draws it. on_step: is told the share that is done; what it raises
@@ -49,9 +50,10 @@ def sample(
         asked = model.ask(parts, condition, count, avoid)
         plan = scheduler(sampler, model.config)
         plan.set_timesteps(steps, device=model.device)
-        walk = Walk(model, parts, plan, sampler, asked, guidance, dice(model, seeds))
+        strength = tuple(map(float, guidance)) if isinstance(guidance, Sequence) else guidance
+        walk = Walk(model, parts, plan, sampler, asked, strength, dice(model, seeds))
         first = first_noise(model, walk.generators, count) if noise is None else torch.tensor(noise).to(model.device)
-        record = walk.along(first * _spread(plan), plan.timesteps, on_step)
+        record = walk.along(first * spread(plan), plan.timesteps, on_step)
         return record.trajectory(model, walk, steps, seeds, avoid, began)
 
 
@@ -76,12 +78,15 @@ def opened(ref: str | Denoiser) -> Denoiser:
     return model
 
 
-def check(steps: int, guidance: float, count: int, seeds: Sequence[int]) -> None:
+def check(steps: int, guidance: float | Sequence[float], count: int, seeds: Sequence[int]) -> None:
     """Raise ExplorerError for settings out of range."""
     if not 1 <= steps <= MOST_STEPS:
         raise ExplorerError(f"{steps} steps", f"there can be 1 to {MOST_STEPS:,}", "Choose a number between")
-    if not 0 <= guidance <= 50:
-        raise ExplorerError(f"A guidance of {guidance}", "it can be 0 to 50", "Choose a number between")
+    for one in guidance if isinstance(guidance, Sequence) else (guidance,):
+        if not 0 <= one <= 50:
+            raise ExplorerError(f"A guidance of {one}", "it can be 0 to 50", "Choose a number between")
+    if isinstance(guidance, Sequence) and len(guidance) != count:
+        raise ExplorerError(f"{len(guidance)} guidances", f"there are {count} samples", "Give one for each, or one")
     if not 1 <= count <= 100_000:
         raise ExplorerError(f"{count} samples", "there can be 1 to 100,000", "Choose a number between")
     if len(seeds) != count:
@@ -130,15 +135,18 @@ class Walk:
     """One network, one scheduler, one wish: what a step needs."""
 
     def __init__(
-        self, model: Denoiser, parts: nn.ModuleDict, plan: Any, sampler: str, asked: Asked, guidance: float,
-        generators: list[torch.Generator],
+        self, model: Denoiser, parts: nn.ModuleDict, plan: Any, sampler: str, asked: Asked,
+        guidance: float | tuple[float, ...], generators: list[torch.Generator],
     ) -> None:  # fmt: skip
         self.model, self.parts, self.plan, self.sampler = model, parts, plan, sampler
         self.asked, self.guidance, self.generators = asked, guidance, generators
         self.guided = guidance != 1 and asked.nothing is not None and asked.given is not None
         self.both = torch.cat([asked.nothing, asked.given]) if self.guided else asked.given
+        self.strength = guidance  # as the answers are multiplied by it
+        if isinstance(guidance, tuple):
+            self.strength = torch.tensor(guidance, device=model.device).view(-1, *(1,) * len(model.x_shape))
         self.predicts = model.config.get("prediction_type", "epsilon")
-        explodes = "exploding" if _spread(plan) != 1 else "preserving"
+        explodes = "exploding" if spread(plan) != 1 else "preserving"
         self.scale = "straight" if self.predicts == FLOW else explodes
 
     def along(
@@ -161,13 +169,16 @@ class Walk:
 
     def ask(self, x: Tensor, at: Tensor) -> tuple[Tensor, ...]:
         """The network's answers to a state: (guided, with the condition, without it), or the only one."""
-        rows = torch.cat([x, x]) if self.guided else x
-        rows = rows if self.scale == "straight" else self.plan.scale_model_input(rows, at)
-        answer = self.model.answer(self.parts, rows, at, self.both)
+        answer = self.answers(torch.cat([x, x]) if self.guided else x, at)
         if not self.guided:
             return (answer,)
         without, knowing = answer.chunk(2)
-        return without + self.guidance * (knowing - without), knowing, without
+        return without + self.strength * (knowing - without), knowing, without
+
+    def answers(self, rows: Tensor, at: Tensor) -> Tensor:
+        """What the network says of states, one for each row of what is asked."""
+        rows = rows if self.scale == "straight" else self.plan.scale_model_input(rows, at)
+        return self.model.answer(self.parts, rows, at, self.both)
 
     def move(self, x: Tensor, at: Tensor, answer: Tensor) -> Tensor:
         """The next state."""
@@ -188,7 +199,7 @@ def kept(plan: Any) -> np.ndarray:
     return np.append(found[: len(plan.timesteps)], 1.0)
 
 
-def _spread(plan: Any) -> float:
+def spread(plan: Any) -> float:
     """The deviation of the noise that a plan begins with."""
     return float(getattr(plan, "init_noise_sigma", 1.0))
 

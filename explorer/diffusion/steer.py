@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,10 +10,10 @@ import torch
 from torch import Tensor
 
 from explorer.diffusion.base import Trajectory, factor
-from explorer.diffusion.sample import Record, Walk, check, dice, first_noise, kept, opened
+from explorer.diffusion.sample import Record, Walk, check, dice, first_noise, kept, opened, spread
 from explorer.diffusion.samplers import scheduler
 from explorer.errors import ExplorerError
-from explorer.zoo.denoiser import Denoiser
+from explorer.zoo.denoiser import Asked, Denoiser
 
 SAME: Any = object()  # as it was
 
@@ -102,6 +103,69 @@ def from_picture(
 
         record = walk.along(_state(walk, begin, clean, noise), _from(walk, begin, begin > 0), on_step, held=held)
         return record.trajectory(model, walk, steps, (seed,), avoid, began)
+
+
+def between(
+    ref: str | Denoiser,
+    seeds: tuple[int, int],
+    conditions: tuple[Any, Any] = (None, None),
+    count: int = 7,
+    sampler: str = "ddim",
+    steps: int = 20,
+    guidance: float = 2.0,
+    avoid: Any = None,
+    on_step: Callable[[float], None] = lambda share: None,
+) -> Trajectory:
+    """Samples on the way from one noise, and one condition, to another: `count` of them, both ends among them.
+
+    Noises are joined along the sphere. Of two conditions the network is asked about both, and its answers are mixed in
+    the same shares (Liu et al. 2022, "Compositional visual generation", section 3.2, of two, weighed). Whatever a
+    sampler draws on the way comes from the first seed, for all alike. The rest as of `sample`.
+    """
+    began, model = time.perf_counter(), opened(ref)
+    check(steps, guidance, count, seeds[:1] * count)
+    shares = np.linspace(0, 1, count) if count > 1 else np.zeros(1)
+    with model.borrow() as parts, torch.inference_mode():
+        asked, other = (model.ask(parts, condition, count, avoid) for condition in conditions)
+        plan = _plan(sampler, steps, model)
+        ends = [first_noise(model, dice(model, (seed,)), 1).cpu().numpy() for seed in seeds]
+        noise = torch.tensor(np.concatenate([slerp(*ends, share) for share in shares])).to(model.device)
+        generators = dice(model, seeds[:1] * count)
+        first_noise(model, generators, count)  # what was drawn for the beginning is not drawn again
+        kind = Walk if asked.names == other.names else Mixed
+        walk = kind(model, parts, plan, sampler, asked, guidance, generators)
+        if kind is Mixed:
+            walk.mix(other, shares)
+        record = walk.along(noise * spread(plan), plan.timesteps, on_step)
+        return record.trajectory(model, walk, steps, seeds[:1] * count, avoid, began)
+
+
+class Mixed(Walk):
+    """A walk with two wishes, of which each sample follows its own share."""
+
+    def mix(self, other: Asked, shares: np.ndarray) -> None:
+        """Ask about the other wish too. shares: (N,) of the other one."""
+        self.both = torch.cat([self.both, other.given])
+        self.shares = torch.tensor(shares, dtype=torch.float32, device=self.model.device)
+        self.shares = self.shares.view(-1, *(1,) * len(self.model.x_shape))
+        told = zip(self.asked.names, other.names, shares, strict=True)
+        self.asked = replace(self.asked, names=tuple(_mixture(a, b, share) for a, b, share in told))
+
+    def ask(self, x: Tensor, at: Tensor) -> tuple[Tensor, ...]:
+        """The network's answers to a state, those about both wishes mixed."""
+        parts = 3 if self.guided else 2
+        *without, one, other = self.answers(torch.cat([x] * parts), at).chunk(parts)
+        knowing = one + self.shares * (other - one)
+        if not without:
+            return (knowing,)
+        return without[0] + self.strength * (knowing - without[0]), knowing, without[0]
+
+
+def _mixture(a: str, b: str, share: float) -> str:
+    """Two conditions and how much of each, in words."""
+    if share in (0, 1):
+        return (b if share else a) or "nothing"
+    return f"{a or 'nothing'} {1 - share:.0%}, {b or 'nothing'} {share:.0%}"
 
 
 def slerp(a: np.ndarray, b: np.ndarray, share: float) -> np.ndarray:
