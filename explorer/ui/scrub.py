@@ -1,0 +1,62 @@
+"""What is recorded once and scrubbed in the browser: where a person rests, kept as new recordings come."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import streamlit as st
+
+from explorer.charts.theme import DARK, LIGHT
+
+_HERE = Path(__file__).parent / "components"
+
+
+def scrub(name: str, key: str, counts: Sequence[int], at: int | None, data: dict[str, Any]) -> int:
+    """Draw the component `name` under one transport bar; gives the frame where the person rests.
+
+    counts: the frames of each recording; the bar has those of the longest. ValueError where nothing was recorded.
+    at: where it starts; None: at the last frame. Later the bar stays where it is while new data have that frame; at the
+    end it stays at the end. Resting reruns the page, or the fragment that it is in; playing and scrubbing do not.
+    """
+    if not counts:
+        raise ValueError(f"{key}: nothing was recorded")
+    frames = max(counts)
+    state, seed = st.session_state, f"{key}-seed"
+    if key not in state or seed not in state:  # first drawn, or drawn again
+        state[seed] = uuid4().hex
+    start = frames - 1 if at is None else min(max(at, 0), frames - 1)
+    before = settle((state.get(key) or {}).get("rest"), frames, start)
+    palettes = {
+        name: {"categorical": palette.categorical, "signed": palette.diverging}
+        for name, palette in (("light", LIGHT), ("dark", DARK))
+    }
+    sent = {
+        "key": key,
+        "seed": state[seed],
+        "frames": frames,
+        "at": before,
+        "palettes": palettes,
+        "print": hashlib.sha256(json.dumps(data).encode()).hexdigest(),  # the same: nothing is to be decoded again
+        **data,
+    }
+    now = _component(name)(key=key, data=sent, default={"rest": None}, on_rest_change=lambda: None)
+    return settle(now.get("rest"), frames, start)
+
+
+def settle(rest: Any, frames: int, start: int) -> int:
+    """The frame of what the browser reported, which may be anything, or of a recording that had more or fewer."""
+    try:
+        at, of = int(rest["at"]), int(rest["of"])
+    except (TypeError, KeyError, ValueError):
+        return start
+    return at if 0 <= at < min(of - 1, frames) else frames - 1
+
+
+@st.cache_resource
+def _component(name: str):
+    script, style = ("\n".join((_HERE / f"{part}.{kind}").read_text("utf-8") for part in ("transport", name))
+                     for kind in ("js", "css"))  # fmt: skip
+    return st.components.v2.component(f"explorer-{name}", js=script, css=style)
