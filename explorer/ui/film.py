@@ -82,9 +82,8 @@ def film(tracks: Sequence[Track], key: str, at: int | None = None, side: int = 2
     Frames are those of the longest track, from 0; shorter ones run at the same share of their way. A wide picture is as
     large as a square one. See `scrub` for `at` and for what reruns.
     """
-    return scrub(
-        "film", key, longest([len(track.labels) for track in tracks], key), at, {"side": side} | encode(tracks)
-    )
+    data = {"side": side} | encode(tracks)
+    return scrub("film", key, [len(track.labels) for track in tracks], at, data)
 
 
 def encode(tracks: Sequence[Track]) -> dict[str, Any]:
