@@ -91,8 +91,7 @@ function meanAt(reel, frame, cross) {
 }
 
 function frameAt(view, track, at) {
-    const { frames } = view.bar
-    return frames > 1 ? Math.round((at / (frames - 1)) * (track.labels.length - 1)) : 0
+    return Math.round(placeOf(view, track.labels.length, at))
 }
 
 // ---- drawing ----
@@ -384,9 +383,4 @@ function steer(view, reel, event) {
         view.told.textContent = `${reel.title}, row ${row}, column ${column}: ${numbers.join(", ")}`
     } else return
     event.preventDefault()
-}
-
-function decimal(value, places) {
-    const text = Math.abs(value).toFixed(places)
-    return (value < 0 && Number(text) ? "−" : "") + text
 }

@@ -78,7 +78,7 @@ function remember(view, data) {
     view.palettes = data.palettes
     settleBar(bar)
     if (view.kept.playing && !bar.playing) play(bar) // it was mounted anew while it played
-    else if (Math.round(bar.at) !== data.at) rest(bar) // Python has not heard of it
+    else if (!bar.playing && bar.at !== data.at) rest(bar) // Python has not heard of it
 }
 
 function schedule(view) { // at most once a frame
@@ -90,11 +90,9 @@ function schedule(view) { // at most once a frame
     })
 }
 
-// The place of `count` frames on the way of the longest: whole while it rests, between two frames while it plays.
-function placeOf(view, count) {
-    const { at, frames, playing } = view.bar
-    const place = frames > 1 ? (at / (frames - 1)) * (count - 1) : 0
-    return playing ? place : Math.round(place)
+// The place among `count` frames at the same share of the way: between two of them while it plays, or where they differ.
+function placeOf(view, count, at) {
+    return view.bar.frames > 1 ? (at / (view.bar.frames - 1)) * (count - 1) : 0
 }
 
 // ---- the bar ----
@@ -273,4 +271,9 @@ function resize(canvas, width, height) { // in pixels of the page; gives a pen i
     const pen = canvas.getContext("2d")
     pen.setTransform(sharp, 0, 0, sharp, 0, 0)
     return pen
+}
+
+function decimal(value, places) {
+    const text = Math.abs(value).toFixed(places)
+    return (value < 0 && Number(text) ? "−" : "") + text
 }
