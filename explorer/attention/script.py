@@ -1,12 +1,8 @@
 """The code panel: one reading as a script of its own, in torch and transformers, that leaves the very same weights."""
 
-import io
-import tempfile
 import textwrap
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
-from zipfile import ZipFile
 
 import torch
 
@@ -50,22 +46,7 @@ def beside(model: Model) -> tuple[str, ...]:
 
 def file_of(model: Model, name: str) -> bytes:
     """The contents of a file that the script wants beside it: one of `beside`."""
-    return _zipped(model) if name == "model.zip" else weights_file(model.card.ref).read_bytes()
-
-
-def _zipped(model: TextModel) -> bytes:
-    """A language model of ours as `save_pretrained` writes it, in a zip file."""
-    from explorer.zoo.sources.zoo import PRETRAINED, SHIPPED
-
-    parsed, file = zoo.parse(model.card.ref), io.BytesIO()
-    with tempfile.TemporaryDirectory() as made, ZipFile(file, "w") as archive:
-        folder = SHIPPED / parsed.name / PRETRAINED
-        if parsed.source != "zoo" or not folder.is_dir():
-            folder = Path(made)
-            own.save_pretrained(model, folder)
-        for path in sorted(folder.iterdir()):
-            archive.write(path, path.name)
-    return file.getvalue()
+    return own.zipped(model) if name == "model.zip" else weights_file(model.card.ref).read_bytes()
 
 
 def _of_text(model: TextModel, text: str, second: str | None) -> str:

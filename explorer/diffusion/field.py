@@ -1,6 +1,8 @@
 """Where a diffusion model pushes points of the plane, and where the best possible one would."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -66,6 +68,22 @@ def ideal(data: np.ndarray, places: np.ndarray, alpha_bar: float) -> Field:
         weights = np.exp(far.min(1, keepdims=True) - far)
         clean[start : start + rows] = weights @ data / weights.sum(1, keepdims=True)
     return Field(alpha_bar, places, (signal * clean - places) / variance, clean)
+
+
+def follow(
+    data: np.ndarray, noise: np.ndarray, alphas_bar: np.ndarray, on_step: Callable[[float], None] = lambda share: None
+) -> np.ndarray:
+    """Points on their way from noise as the best possible network leads them, by DDIM: (E + 1, N, 2).
+
+    data: (M, 2) the examples that it knows. noise: (N, 2). alphas_bar: (E + 1,) of the states, as a trajectory has it.
+    """
+    states = [np.asarray(noise, float)]
+    for at, (now, after) in enumerate(pairwise(map(float, alphas_bar))):
+        clean = ideal(data, states[-1], now).clean
+        epsilon = (states[-1] - now**0.5 * clean) / (1 - now) ** 0.5
+        states.append(after**0.5 * clean + (1 - after) ** 0.5 * epsilon)
+        on_step((at + 1) / (len(alphas_bar) - 1))
+    return np.stack(states)
 
 
 def density(data: np.ndarray, places: np.ndarray, alpha_bar: float) -> np.ndarray:

@@ -10,6 +10,7 @@ from explorer.zoo.denoiser import Denoiser
 
 ACROSS = 5  # samples in a row
 DECODED = 64  # latents that are decoded at once
+SLIGHTLY = 1.25  # a believed picture that goes no further beyond ±1 is shown like a real one
 SPREAD = 3.0  # deviations of noise that fit into a picture
 
 
@@ -40,7 +41,8 @@ def believed(model: Denoiser, past: Trajectory) -> Frames:
     clean = np.concatenate([past.clean, past.shown[-1:]])
     if model.latent:
         return _unpacked(model, clean)
-    return _scaled(clean, np.array([min(SPREAD, max(1.0, np.percentile(np.abs(one), 99.5))) for one in clean]))
+    sizes = np.array([np.percentile(np.abs(one), 99.5) for one in clean])
+    return _scaled(clean, np.where(sizes < SLIGHTLY, 1.0, np.minimum(sizes, SPREAD)))
 
 
 def noises(model: Denoiser, past: Trajectory) -> Frames:
@@ -50,13 +52,13 @@ def noises(model: Denoiser, past: Trajectory) -> Frames:
 
 
 def vectors(model: Denoiser, past: Trajectory) -> Frames | None:
-    """The guidance vector at each evaluation; None without guidance."""
+    """The guidance vector at each evaluation, each on a scale of its own; None without guidance."""
     vector = past.guidance_vector
     if vector is None:
         return None
     vector = np.concatenate([vector, vector[-1:]])
-    limit = max(float(np.percentile(np.abs(vector), 99.5)), 1e-6)
-    return _scaled(mosaic(vector) if model.latent else vector, np.full(len(vector), limit))
+    limits = np.array([max(float(np.abs(one).max()), 1e-6) for one in vector])
+    return _scaled(mosaic(vector) if model.latent else vector, limits)
 
 
 def mosaic(x: np.ndarray) -> np.ndarray:

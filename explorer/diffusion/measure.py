@@ -13,6 +13,7 @@ from explorer.data.base import Dataset
 from explorer.diffusion.judges import judge_of
 from explorer.diffusion.sample import opened, sample
 from explorer.errors import ExplorerError
+from explorer.models.noise import FLOW
 from explorer.zoo.denoiser import Denoiser
 
 BATCH = 50  # samples that are drawn at once
@@ -138,7 +139,8 @@ def _cloud(model: Denoiser) -> dict[str, float]:
     """Of a network of points: how far its cloud is from real points, and whether each point lies in its class."""
     train, real = (_split(model, split) for split in ("train", "test"))
     wanted = [row % len(model.labels) for row in range(POINTS)]
-    found = sample(model, "ddim", 50, 1.0, wanted, count=POINTS)
+    sampler = "flow" if model.config.get("prediction_type") == FLOW else "ddim"
+    found = sample(model, sampler, 50, 1.0, wanted, count=POINTS)
     near = nearest_points(found.x[-1], train.x)
     return {
         "class as asked": round(float((train.y[near] == wanted).mean()), 4),

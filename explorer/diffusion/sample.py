@@ -36,8 +36,8 @@ def sample(
 
     condition: a class by its name or number, or a prompt; one for all, or one for each of the `count` samples.
     guidance: how far to go from what the network sees without the condition to what it sees with it, and beyond; 1 asks
-    only with it (Ho and Salimans 2022, equation 6); one for all, or one for each. avoid: what it leads away from instead
-    of nothing.
+    only with it (Ho and Salimans 2022, equation 6); one for all, or one for each. avoid: what it leads away from in
+    place of nothing.
     seed: of the first sample; the others count on from it, unless each has its own. The same seed and settings give the
     same sample, whatever is drawn beside it; of points the first seed is that of the whole cloud. noise: what the
     samples begin as, (N, …) standard normal; None draws it. on_step: is told the share that is done; what it raises

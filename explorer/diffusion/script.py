@@ -13,9 +13,9 @@ from explorer.zoo.denoiser import Denoiser
 def script(found: Trajectory, ref: str | Denoiser | None = None) -> str:
     """A Python script that draws the samples of a trajectory anew and saves them as `samples.npy`, (N, …).
 
-    It is for trajectories of `sample`, not for forks. The folder that it opens is that of a `file:` model, or the name
-    of a model of the Hub; for others it is `model`, beside the script. It needs torch and diffusers, and transformers
-    where there are prompts, and nothing of the explorer.
+    It is for trajectories of `sample`, not for forks. It opens the folder of a `file:` model or the name of a model of
+    the Hub; others it unpacks from `model.zip` beside it, which `zoo.own.zipped` gives. It needs torch and diffusers,
+    and transformers where there are prompts, and nothing of the explorer.
     """
     model = opened(ref or found.ref)
     if len(model.card.shape) == 1:
@@ -23,7 +23,8 @@ def script(found: Trajectory, ref: str | Denoiser | None = None) -> str:
             f"A script for {found.ref}", "diffusers has no pipeline of points", "Take the numbers as NPZ"
         )
     parsed = zoo.parse(found.ref)
-    folder = parsed.name if parsed.source in ("file", "hf") else "model"
+    packed = parsed.source not in ("file", "hf")
+    folder = "model" if packed else parsed.name
     plan = scheduler(found.sampler, model.config)
     unet = "UNet2DConditionModel" if model.kind == "text" else "UNet2DModel"
     kinds = sorted({unet, type(plan).__name__} | ({"AutoencoderKL"} if model.latent else set()))
@@ -33,12 +34,14 @@ def script(found: Trajectory, ref: str | Denoiser | None = None) -> str:
     lines = [
         f'"""Samples of a diffusion model by {title}, as samples.npy (N, …)."""',
         "",
+        *(["from zipfile import ZipFile", ""] if packed else []),
         "import numpy as np",
         "import torch",
         f"from diffusers import {', '.join(kinds)}",
         *(["from transformers import AutoTokenizer, CLIPTextModel"] if model.kind == "text" else []),
         "",
         f"folder = {folder!r}",
+        *([f'ZipFile("model.zip").extractall(folder)  # {found.ref}'] if packed else []),
         f'unet = {unet}.from_pretrained(folder, subfolder="unet").eval()',
         f'scheduler = {type(plan).__name__}.from_pretrained(folder, subfolder="scheduler"{more})',
         f"scheduler.set_timesteps({found.steps})",

@@ -26,6 +26,11 @@ class WordMaps:
     maps: np.ndarray  # (E, W, h, w) share of a place's attention, mean over layers and heads, sum over a word's tokens
     rest: np.ndarray  # (E, h, w) the share on what frames the prompt: start, end and padding
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of memory that it takes."""
+        return self.maps.nbytes + self.rest.nbytes
+
 
 def word_maps(
     past: Trajectory, row: int = 0, at: Sequence[int] | None = None, ref: str | Denoiser | None = None

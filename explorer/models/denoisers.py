@@ -49,7 +49,7 @@ def uneven(shape: tuple[int, ...], width: int = 32, **settings: object) -> str |
 def points_denoiser(
     shape: tuple[int],
     classes: int,
-    width: Annotated[int, Slider(16, 256, step=16, help="Units in each hidden layer.")] = 96,
+    width: Annotated[int, Slider(16, 256, step=16, help="Units in each hidden layer.")] = 128,
     depth: Annotated[int, Slider(1, 6, help="Hidden layers.")] = 3,
     noise: Noise = "linear",
     predicts: Predicts = "epsilon",

@@ -53,6 +53,14 @@ PAGES = (
         "The heads of a small language model, each in the colour of what it does",
     ),
     Page(
+        "pages/diffusion.py",
+        "Diffusion",
+        ":material/blur_on:",
+        "Step from noise to a picture, see what the network believes, and take another turn.",
+        "diffusion.svg",
+        "A red ring left of a blue star comes out of noise in eight steps",
+    ),
+    Page(
         "pages/models.py",
         "Models",
         ":material/deployed_code:",

@@ -127,6 +127,26 @@ def save_pipeline(model: "Denoiser", folder: Path, half: bool = False) -> None:
     files.write_json(folder / "model_index.json", index)
 
 
+def zipped(model: "TextModel | Denoiser") -> bytes:
+    """A language or diffusion model of ours as transformers or diffusers writes it, in a zip file."""
+    import io
+    import tempfile
+    from zipfile import ZipFile
+
+    from explorer.zoo.refs import parse
+    from explorer.zoo.sources.zoo import PRETRAINED, SHIPPED
+
+    parsed, file = parse(model.card.ref), io.BytesIO()
+    with tempfile.TemporaryDirectory() as made, ZipFile(file, "w") as archive:
+        folder = SHIPPED / parsed.name / PRETRAINED
+        if parsed.source != "zoo" or not folder.is_dir():
+            folder = Path(made)
+            (save_pipeline if model.card.task in GENERATION_TASKS else save_pretrained)(model, folder)
+        for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+            archive.write(path, path.relative_to(folder))
+    return file.getvalue()
+
+
 def _broken(weights: Path, wrong: str) -> ExplorerError:
     return ExplorerError(
         f"The weights {weights.parent.name}/{weights.name}", wrong, "Make them again, or open another model"

@@ -4,7 +4,6 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from explorer import jobs
 from explorer.attention import Ablation, AttentionPatterns, Sweep, ablate, census, price, sweep
 from explorer.attention.ablate import HOW
 from explorer.attention.census import Census
@@ -17,9 +16,9 @@ from explorer.ui.attention_views import Selection
 from explorer.ui.draw import draw
 from explorer.ui.page import guard, plain
 from explorer.ui.person import person
+from explorer.ui.watch import job_of, watch
 from explorer.zoo.model import Model
 
-POLL = 1.0  # seconds between two looks at a running census
 QUICK = 2000  # inputs of a sweep that run without being asked for
 LARGE = 20_000_000  # parameters from which an ablation waits for a click
 
@@ -118,32 +117,13 @@ def _progress(id: str, ref: str) -> None:
     if asked.ref != ref:
         st.caption(f"The heads of {plain(asked.ref)} were measured; those of this network have not been yet.")
         return
-    try:
-        job = jobs.engine().status(id)
-    except ExplorerError:
-        job = None
+    job = job_of(id)
     if job and not job.over:
-        _live(id)
+        watch(id, "census", lambda: _standing(id, asked))
         return
     if job and job.error:
         st.warning(plain(job.error))
     _standing(id, asked)
-
-
-@st.fragment(run_every=POLL)
-@guard()
-def _live(id: str) -> None:
-    job = jobs.engine().status(id)
-    if job.over:
-        st.rerun(scope="app")
-    events = jobs.engine().events(id)
-    done = events[-1]["progress"] if events else 0.0
-    with st.container(horizontal=True, vertical_alignment="center"):
-        left = f"{job.eta:.0f} s left" if job.eta is not None and events else "starting"
-        st.progress(min(done, 1.0), f"Waiting: number {job.position}" if job.state == "waiting" else left)
-        if job.owner == person():
-            st.button("Stop", icon=":material/stop:", key="stop-census", on_click=jobs.engine().cancel, args=(id,))
-    _standing(id, census.asked(id))
 
 
 def _standing(id: str, asked: Census) -> None:

@@ -3,19 +3,18 @@
 import pandas as pd
 import streamlit as st
 
-from explorer import jobs, zoo
+from explorer import zoo
 from explorer.attribution import METHODS, leaderboard
 from explorer.attribution.arena import Question, Settings, estimate
 from explorer.attribution.leaderboard import BASELINES, Race
 from explorer.attribution.measures import MEASURES
 from explorer.charts import attribution as charts
-from explorer.errors import ExplorerError
 from explorer.ui.draw import draw
 from explorer.ui.page import guard, plain
 from explorer.ui.person import person
+from explorer.ui.watch import job_of, watch
 from explorer.zoo.model import Model
 
-POLL = 1.0  # seconds between two looks at a running race
 OVERHEAD = 85  # passes that the measures of one map take: two curves, and the squares of infidelity
 
 
@@ -50,33 +49,13 @@ def estimate_pass(model: Model) -> float:
 
 def _race(id: str) -> None:
     race = leaderboard.race(id)
-    try:
-        job = jobs.engine().status(id)
-    except ExplorerError:
-        job = None
+    job = job_of(id)
     if job and not job.over:
-        _live(id)
+        watch(id, "race", lambda: _standing(id, leaderboard.race(id)))
     else:
         if job and job.error:
             st.warning(plain(job.error))
         _standing(id, race)
-
-
-@st.fragment(run_every=POLL)
-@guard()
-def _live(id: str) -> None:
-    job = jobs.engine().status(id)
-    if job.over:
-        st.rerun(scope="app")
-    events = jobs.engine().events(id)
-    done = events[-1]["progress"] if events else 0.0
-    with st.container(horizontal=True, vertical_alignment="center"):
-        left = f"{job.eta:.0f} s left" if job.eta is not None and events else "starting"
-        waiting = job.state == "waiting"
-        st.progress(min(done, 1.0), f"Waiting for a worker: number {job.position}" if waiting else left)
-        if job.owner == person():
-            st.button("Stop", icon=":material/stop:", key="stop-race", on_click=jobs.engine().cancel, args=(id,))
-    _standing(id, leaderboard.race(id))
 
 
 def _standing(id: str, race: Race) -> None:

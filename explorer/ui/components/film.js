@@ -134,8 +134,12 @@ function paintReel(reel, frame, cross, inks) {
     for (let row = 0; row < height; row++) {
         const from = 4 * ((top + row) * stride + left)
         const line = pixels.subarray(from, from + 4 * width)
-        if (!reel.signed) image.data.set(line, 4 * row * width)
-        else for (let x = 0; x < width; x++) image.data.set([...inks.signed[line[4 * x]], 255], 4 * (row * width + x))
+        image.data.set(line, 4 * row * width)
+        if (!reel.signed) continue
+        for (let x = 0; x < width; x++) {
+            const code = line[4 * x]
+            image.data.set(inks.signed.subarray(4 * code, 4 * code + 4), 4 * (row * width + x))
+        }
     }
     layer.putImageData(image, 0, 0)
     const pen = canvas.getContext("2d")

@@ -201,7 +201,6 @@ function draw(pad) {
     const style = getComputedStyle(pad.root)
     const read = name => style.getPropertyValue(name).trim()
     const dark = luminance(rgb(read("--st-background-color") || "white")) < 128
-    pad.root.style.colorScheme = dark ? "dark" : "light" // of the slider
     const ink = { accent: read("--st-primary-color"), text: read("--st-text-color"), line: read("--st-border-color"),
         page: read("--st-background-color"), font: read("--st-font"), dark, unit }
     count(pad)
@@ -276,7 +275,7 @@ const mask = {
         }
     },
 
-    draw(pad, pen, { accent, dark, unit }) {
+    draw(pad, pen, { accent, unit }) {
         const { height, width } = pad.data
         const { drawing, size } = pad.kept
         const scale = pad.canvas.width / width
@@ -297,7 +296,7 @@ const mask = {
         const { row, column } = brushAt(pad, pad.cursor)
         const [top, left] = [row - (size >> 1), column - (size >> 1)]
         const brush = contour((y, x) => under(y - top, x - left, size), top, left, size, size)
-        twice(pen, brush, line, dark ? "white" : "#17212e", dark ? "rgba(0, 0, 0, 0.7)" : "rgba(255, 255, 255, 0.85)")
+        twice(pen, brush, line, "#17212e", "white") // the other way round than the mask
     },
 }
 

@@ -47,11 +47,13 @@ function mount(kind, place) {
     view.themed = new MutationObserver(() => { view.inks = null; schedule(view) })
     const around = place.host?.parentElement ?? place.parentElement
     if (around) view.themed.observe(around, { attributes: true })
+    document.fonts?.ready.then(() => schedule(view)) // letters on a canvas do not change by themselves
     mounted.set(place, view)
     return view
 }
 
 function unmount(view) {
+    view.turn++ // nothing that is still being decoded comes back
     view.resized.disconnect()
     view.themed.disconnect()
     cancelAnimationFrame(view.frame)
@@ -116,8 +118,7 @@ function makeBar(node, view) {
     bar.slider = Object.assign(element("input"), { type: "range", min: 0, step: 1 })
     bar.slider.setAttribute("aria-label", "Frame")
     bar.slider.addEventListener("input", () => go(bar, Number(bar.slider.value)))
-    bar.count = element("span", "count")
-    node.append(group, bar.slider, bar.count)
+    node.append(group, bar.slider)
     node.addEventListener("keydown", event => {
         const pressed = event.target.closest("button")
         if (event.key === " " && !pressed) bar.playing ? pause(bar) : play(bar)
@@ -188,9 +189,7 @@ function settleBar(bar) {
     bar.slider.max = last
     bar.slider.value = at
     bar.slider.style.setProperty("--share", last ? at / last : 0)
-    const spoken = bar.view.kind.spoken(bar.view, at) || `${at + 1} of ${bar.frames}`
-    bar.slider.setAttribute("aria-valuetext", spoken)
-    steady(bar.count, `${at + 1} / ${bar.frames}`, `${bar.frames} / ${bar.frames}`)
+    bar.slider.setAttribute("aria-valuetext", bar.view.kind.spoken(bar.view, at) ?? "")
     const { first, back, play, forward } = bar.buttons
     for (const button of [first, back]) button.setAttribute("aria-disabled", at === 0)
     for (const button of [forward, bar.buttons.last]) button.setAttribute("aria-disabled", at === last)
@@ -217,7 +216,8 @@ function inksOf(view) { // of the page as it is now
         text: css("--st-text-color") || "black",
         line: css("--st-border-color") || "silver",
         font: `${0.75 * parseFloat(getComputedStyle(document.documentElement).fontSize)}px ${style.fontFamily}`,
-        signed: Array.from({ length: 256 }, (_, code) => blend(colours, code / 255)), // 127.5 has the page's colour
+        signed: Uint8ClampedArray.from( // (256, 4), between 127 and 128 the page's colour
+            Array.from({ length: 256 }, (_, code) => [...blend(colours, code / 255), 255]).flat()),
     }
     return view.inks
 }

@@ -1,0 +1,108 @@
+"""Your points: draw a distribution, train a network on it in under a minute, and let it draw."""
+
+import csv
+import io
+
+import numpy as np
+import streamlit as st
+
+from explorer import data, training, zoo
+from explorer.diffusion.wish import Wish
+from explorer.errors import ExplorerError
+from explorer.training import TrainConfig
+from explorer.ui import own_data
+from explorer.ui.diffusion.cloud import EXTENT, cloud
+from explorer.ui.diffusion.drawn import drawn
+from explorer.ui.page import guard, plain
+from explorer.ui.person import person
+from explorer.ui.plane import plane
+from explorer.ui.sketch import draw_points
+from explorer.ui.watch import going, watch
+from explorer.zoo.denoiser import Denoiser
+
+LEAST = 100  # points that can be learned from
+WAYS = {"epsilon": "Diffusion", "flow": "Flow matching"}
+RUNS = "drawn-runs"  # in the session: what was trained on the drawing, by way
+
+
+def own_points(model: Denoiser, wish: Wish) -> None:
+    """A square to draw in, a button that trains, and what the network then draws."""
+    left, right = st.columns([1, 1.5], gap="large")
+    with left:
+        _drawing()
+    with right:
+        _outcome()
+
+
+@st.fragment
+@guard()
+def _drawing() -> None:
+    st.markdown("**Draw** the distribution: spray points, or begin with one of the drawings.")
+    points, classes = draw_points("drawing")
+    way = st.segmented_control(
+        "Learn by", list(WAYS), default="epsilon", required=True, key="learn-by", format_func=WAYS.__getitem__
+    )
+    few = len(points) < LEAST
+    if st.button("Train on it", type="primary", icon=":material/play_arrow:", disabled=few, key="train-drawing"):
+        _start(points, classes, way)
+        st.rerun(scope="app")
+    if few:
+        st.caption(f"{LEAST} points at least; there are {len(points)}.")
+    else:
+        st.caption("It takes well under a minute. Train by both ways, one after the other, to compare them.")
+
+
+def _start(points: np.ndarray, classes: np.ndarray, way: str) -> None:
+    """Keep the drawing as a data set of the person's, and queue a run on it."""
+    name = data.own.add_points(io.BytesIO(_csv(points, classes)), "drawn points")
+    st.session_state.setdefault(own_data.KEY, []).append(name)
+    steps = 3000
+    batch = next(size for size in (256, 128, 64) if size <= max(64, len(points)))
+    config = TrainConfig(
+        name, "points-denoiser", epochs=min(200, max(1, steps * batch // len(points))), batch_size=batch, lr=3e-3,
+        ema=0.995, label_smoothing=0.0, model_settings={"predicts": way},
+    )  # fmt: skip
+    st.session_state.setdefault(RUNS, {})[way] = f"run:{training.start(config, person())}"
+
+
+def _csv(points: np.ndarray, classes: np.ndarray) -> bytes:
+    """Points and their classes as lines of a CSV file."""
+    file = io.StringIO()
+    csv.writer(file).writerows((f"{x:.5f}", f"{y:.5f}", "AB"[one]) for (x, y), one in zip(points, classes, strict=True))
+    return file.getvalue().encode()
+
+
+def _outcome() -> None:
+    """The runs on the drawing: one that goes on, and the clouds of those that have ended."""
+    found = st.session_state.get(RUNS, {})
+    if not found:
+        st.info("What the network draws after it has learned stands here.", icon=":material/draw:")
+        return
+    for ref in found.values():
+        id = zoo.parse(ref).name
+        if going(id):
+            watch(id, "drawing")
+            return
+    _clouds(found)
+
+
+@st.fragment
+@guard()
+def _clouds(found: dict[str, str]) -> None:
+    clouds, refused = [], []
+    for way, ref in found.items():
+        try:
+            model = zoo.load(ref)
+        except ExplorerError as error:
+            refused.append(f"{WAYS[way]}: {error.wrong}.")
+            continue
+        names = tuple(model.labels[row % len(model.labels)] for row in range(1500))
+        wish = Wish(ref, names, "", "flow" if way == "flow" else "ddim", 25, 1.0, 0, 1500)
+        clouds.append(cloud(model, wish, drawn(wish), WAYS[way]))
+    for words in refused:
+        st.warning(plain(words))
+    if clouds:
+        plane(clouds, "drawn", extent=EXTENT)
+    for way, ref in found.items():
+        st.page_link("pages/training.py", label=f"How {WAYS[way].lower()} learned it", icon=":material/show_chart:",
+                     query_params={"run": ref})  # fmt: skip

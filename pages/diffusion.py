@@ -1,0 +1,53 @@
+"""Diffusion: step through sampling, see what the network believes, and steer it."""
+
+import streamlit as st
+
+from explorer import zoo
+from explorer.diffusion.sample import opened
+from explorer.ui.diffusion.fork import fork
+from explorer.ui.diffusion.forward import forward
+from explorer.ui.diffusion.guidance import guidance
+from explorer.ui.diffusion.own_points import own_points
+from explorer.ui.diffusion.plane import score_field
+from explorer.ui.diffusion.quality import quality
+from explorer.ui.diffusion.question import draws, question
+from explorer.ui.diffusion.reverse import reverse
+from explorer.ui.diffusion.samplers import samplers
+from explorer.ui.diffusion.words import words
+from explorer.ui.page import guard, inside_app
+from explorer.ui.pickers import model_picker
+
+VIEWS = {
+    "From noise": reverse,
+    "Into noise": forward,
+    "Samplers": samplers,
+    "Guidance": guidance,
+    "Another future": fork,
+    "Words": words,
+    "Score field": score_field,
+    "Your points": own_points,
+    "How good?": quality,
+}
+FITS = {  # what a view needs of the network
+    "Guidance": lambda model: model.avoids and model.x_shape != (2,),
+    "Words": lambda model: model.kind == "text",
+    "Score field": lambda model: model.x_shape == (2,),
+}
+USUAL = "zoo:digits-diffusion"
+
+inside_app()
+st.title("From noise to a picture, step by step", anchor=False)
+with guard():
+    left, right = st.columns([1, 3], gap="large")
+    with left:
+        model = opened(zoo.load(model_picker(draws, USUAL)))
+    with right:
+        views = [name for name in VIEWS if FITS.get(name, lambda model: True)(model)]
+        view = st.segmented_control(
+            "View", views, default="From noise", required=True, key="view", bind="query-params", wrap=True,
+            label_visibility="collapsed",
+        )  # fmt: skip
+    with left:
+        wish = question(model)
+    with right:
+        VIEWS[view](model, wish)
