@@ -69,8 +69,9 @@ function makeReel(view, track, sent, index, { pixels, width }) {
     reel.layer = sheet(sent.width, sent.height)
     if (sent.limits) { // digits that 8 bits of the loudest frame carry
         reel.places = Math.max(0, Math.min(8, Math.round(-Math.log10(Math.max(...sent.limits) / 255 || 1))))
+        reel.scales = sent.limits.map(limit => `from ${decimal(-limit, reel.places)} to ${decimal(limit, reel.places)}`)
         const bound = decimal(-Math.max(...sent.limits), reel.places)
-        reel.widest = (sent.exact ? "" : "≈ ") + Array(sent.channels).fill(bound).join(", ")
+        reel.widest = widest([(sent.exact ? "" : "≈ ") + Array(sent.channels).fill(bound).join(", "), ...reel.scales])
     }
     canvas.setAttribute("role", "img")
     canvas.setAttribute("aria-label", [track.title, sent.title].filter(Boolean).join(": "))
@@ -153,7 +154,8 @@ function paintReel(reel, frame, cross, inks) {
     }
     if (!reel.limits) return
     const said = cross && valuesAt(reel, frame, cross).map(value => decimal(value, reel.places)).join(", ")
-    steady(reel.value, cross ? (reel.exact ? "" : "≈ ") + said : "", reel.widest)
+    steady(reel.value, cross ? (reel.exact ? "" : "≈ ") + said : reel.scales[frame], reel.widest)
+    reel.value.classList.toggle("idle", !cross)
 }
 
 function mark(pen, { row, column, held }, { width, height }, line, dark) { // line: a pixel of the page
