@@ -23,7 +23,8 @@ def learning_curve(history: History, quantity: str, total: int, at: int | None =
     at: a step to mark.
     """
     x = alt.X("step:Q", title="step", scale=alt.Scale(domain=[0, max(total, 1)], nice=False))
-    title = {"loss": "loss (nats)", "accuracy": "accuracy"}[quantity]
+    nats = any("accuracy" in record for record in history)  # what names nothing has a squared error
+    title = {"loss": "loss (nats)" if nats else "squared error", "accuracy": "accuracy"}[quantity]
     y = alt.Y(
         "value:Q",
         title=title,
@@ -74,6 +75,22 @@ def small_curve(history: History, quantity: str, title: str, total: int) -> alt.
             tooltip=[alt.Tooltip("step:Q"), alt.Tooltip("value:Q", title=title, format=".4g")],
         )
         .properties(height=110)
+    )
+
+
+def cloud(points: np.ndarray, y: np.ndarray, labels: Sequence[str], name: str) -> alt.Chart:
+    """Points of the plane in the colours of their classes. points: (N, 2); y: (N,)."""
+    frame = pd.DataFrame({"x": points[:, 0], "y": points[:, 1], "class": np.array(labels)[y]})
+    axis = alt.Scale(domain=[-1.6, 1.6], clamp=True)
+    return (
+        alt.Chart(frame, title=name)
+        .mark_circle(size=12, opacity=0.7)
+        .encode(
+            x=alt.X("x:Q", scale=axis, title=None),
+            y=alt.Y("y:Q", scale=axis, title=None),
+            color=alt.Color("class:N", scale=alt.Scale(domain=list(labels))),
+        )
+        .properties(height=320)
     )
 
 

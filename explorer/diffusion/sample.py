@@ -57,7 +57,7 @@ def sample(
         return record.trajectory(model, walk, steps, seeds, avoid, began)
 
 
-def drawn(model: Denoiser, steps: int = 25) -> np.ndarray:
+def drawn(model: Denoiser, steps: int = 40) -> np.ndarray:
     """What a network draws from always the same noise: a row of pictures, (N, H, W, C) uint8, or points, (N, 2).
 
     Pictures: one of each class, ten at the most; points: a thousand, of all classes alike.

@@ -31,7 +31,7 @@ class TrainRun:
     seconds: float  # of training, validation included
     history: tuple[Mapping[str, Any], ...]  # one mapping a step, keys as in `loop.Step`, without what was not measured
     checkpoints: tuple[int, ...]  # the steps at which it can be looked at
-    best: int | None  # the one of the highest validation accuracy
+    best: int | None  # the one of the highest validation accuracy, or the lowest loss
     metrics: Mapping[str, float]
 
 
@@ -94,7 +94,7 @@ def read(folder: Path, ref: str) -> TrainRun:
         error=ended["error"],
         seconds=history[-1]["seconds"] if history else 0.0,
         history=history,
-        checkpoints=tuple(sorted({*files.checkpoints(folder), *_predictions(folder)})),
+        checkpoints=tuple(sorted({*files.checkpoints(folder), *_predictions(folder), *samples_in(folder)})),
         best=ended.get("best") or files.best(folder),
         metrics=ended.get("metrics", {}),
     )
@@ -122,6 +122,11 @@ def evaluate(run: TrainRun, step: int) -> Evaluation:
     return Evaluation(test.labels, test.y, zoo.load(f"{run.ref}@{step}").predict(test.x))
 
 
+def samples_in(folder: Path) -> dict[int, np.ndarray]:
+    """What a denoiser drew at its checkpoints, from always the same noise: (N, H, W, C) uint8 or (N, 2) each."""
+    return _arrays(folder / "samples.safetensors")
+
+
 def regions(run: TrainRun, step: int, cells: int = 64) -> Regions:
     """What a network of 2-D points answers all over the plane, at a checkpoint."""
     from explorer import zoo
@@ -133,11 +138,16 @@ def regions(run: TrainRun, step: int, cells: int = 64) -> Regions:
 
 
 def _predictions(folder: Path) -> dict[int, np.ndarray]:
+    found = _arrays(folder / "predictions.safetensors")
+    return {step: values.astype(np.float32) for step, values in found.items()}
+
+
+def _arrays(path: Path) -> dict[int, np.ndarray]:
+    """The arrays of a file by the steps that they are of; none where it is not there yet, or damaged."""
     from safetensors import SafetensorError
     from safetensors.numpy import load_file
 
     try:
-        found = load_file(folder / "predictions.safetensors")
-    except (OSError, SafetensorError):  # none yet, or damaged: they can be made again
+        return {int(step): values for step, values in sorted(load_file(path).items())}
+    except (OSError, SafetensorError):  # they can be made again
         return {}
-    return {int(step): values.astype(np.float32) for step, values in found.items()}

@@ -8,6 +8,7 @@ import streamlit as st
 from explorer import runs, zoo
 from explorer.ui.page import plain
 from explorer.ui.person import person
+from explorer.ui.runs_list import result
 from explorer.zoo.card import Card
 
 DEFAULT = "zoo:shapes-resnet"
@@ -68,7 +69,7 @@ def model_picker(fits: Callable[[Card], bool] = lambda card: True, default: str 
     for run in runs.listing(person()):
         if runs.checkpoints(runs.folder(run.id)):
             known[run.ref] = Card.read(runs.folder(run.id) / "card.json")
-            names[run.ref] = f"{run.name} · {run.metrics.get('test accuracy', 0):.1%} · {run.created:%d %b %H:%M}"
+            names[run.ref] = f"{run.name} · {result(run.metrics) or run.state} · {run.created:%d %b %H:%M}"
     titles = {ref: name for ref, name in names.items() if fits(known[ref])}
     now, asked = st.session_state.get(key), st.query_params.get(key)
     if now in known and now not in titles and asked in (None, now, st.session_state.get(f"{key}-seen")):

@@ -27,7 +27,8 @@ def recipe(own: list[str]) -> TrainConfig:
     st.caption(entry.summary)
     with st.expander("Size of the network", icon=":material/straighten:"):
         model_settings = controls(entry.make, prefix=f"{model}_")
-    values = controls(TrainConfig, highest={"epochs": settings().limits.epochs})
+    usual = entry.facts.get("recipe", {})  # what suits the architecture better than the defaults
+    values = controls(TrainConfig, highest={"epochs": settings().limits.epochs}, defaults=usual)
     return TrainConfig(dataset, model, model_settings=model_settings, dataset_settings=dataset_settings, **values)
 
 

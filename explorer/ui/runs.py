@@ -1,13 +1,15 @@
 """A training run on the screen: while it goes on, and afterwards."""
 
+import numpy as np
 import streamlit as st
 
 from explorer import data, jobs, runs
+from explorer.charts import diffusion as diffusion_charts
 from explorer.charts import training as charts
 from explorer.errors import ExplorerError
 from explorer.runs import files
 from explorer.training import TrainConfig, TrainRun, evaluate, read
-from explorer.training.run import Evaluation, Regions, regions
+from explorer.training.run import Evaluation, Regions, regions, samples_in
 from explorer.ui.draw import draw
 from explorer.ui.page import guard, plain
 from explorer.ui.person import person
@@ -100,6 +102,9 @@ def _live(id: str) -> None:
     total = round(history[-1]["step"] / done) if done else 1
     _figures(history, config)
     _curves(history, total)
+    newest = list(samples_in(runs.folder(id)).items())[-1:]
+    for step, drawn in newest:
+        _drawn(drawn, config, f"What it draws at step {step}, always from the same noise")
     link(f"run:{id}")
 
 
@@ -132,6 +137,9 @@ def _film(run: TrainRun) -> None:
     step = transport("Checkpoint", run.checkpoints, key="checkpoint", format=lambda step: _called(run, step))
     with place:
         _curves(run.history, total, step)
+    if draws(run.history):
+        _draws(run, step)
+        return
     test = data.load(run.config.dataset, "test", **dict(run.config.dataset_settings))
     with st.container(horizontal=True, vertical_alignment="center"):
         link(run.ref)
@@ -157,6 +165,44 @@ def _film(run: TrainRun) -> None:
             st.markdown("**What it answers everywhere**, and the test points; crosses are mistakes")
             plane = charts.points(test, evaluation, _regions(run, step))
             draw(plane, "plane", "The plane in the colours of the answers, and the test points")
+
+
+def _draws(run: TrainRun, step: int) -> None:
+    """What a denoiser drew at a checkpoint, and the way to its sampling."""
+    kept = files.checkpoints(run.folder)
+    opened = f"{run.ref}@{step}" if step in kept else run.ref
+    with st.container(horizontal=True, vertical_alignment="center"):
+        link(run.ref)
+        st.page_link(
+            "pages/diffusion.py",
+            label="Step through its sampling",
+            icon=":material/blur_on:",
+            query_params={"model": opened},
+        )
+    drawn = samples_in(run.folder)
+    if step in drawn:
+        _drawn(drawn[step], run.config, "What it drew at this checkpoint, always from the same noise")
+
+
+def _drawn(drawn: np.ndarray, config: TrainConfig, words: str) -> None:
+    """Pictures in a row, or a cloud of points beside the real ones."""
+    st.markdown(f"**{words}**")
+    if drawn.ndim > 2:
+        gallery(drawn, [""] * len(drawn), 72)
+        return
+    test = data.load(config.dataset, "test", **dict(config.dataset_settings))
+    left, right = st.columns(2)
+    for place, points, y, name in (
+        (left, drawn, np.arange(len(drawn)) % len(test.labels), "drawn"),
+        (right, test.x[: len(drawn)], test.y[: len(drawn)], "real"),
+    ):
+        with place:
+            draw(charts.cloud(points, y, test.labels, name), f"cloud-{name}", f"{name} points")
+
+
+def draws(history) -> bool:
+    """Whether a run is one of a network that draws: it has no accuracy."""
+    return any("validation_bands" in record for record in history)
 
 
 def _reads(ref: str) -> None:
@@ -215,8 +261,13 @@ def _figures(history, config: TrainConfig) -> None:
     last = trained[-1] if trained else None
     speed = last["step"] * config.batch_size / last["seconds"] if last and last["seconds"] else None
     with st.container(horizontal=True, key="figures"):
-        st.metric("Training accuracy", _mean(trained, "accuracy"), width="stretch")
-        st.metric("Validation accuracy", f"{tried[-1]['validation_accuracy']:.1%}" if tried else "–")
+        if draws(history):
+            losses = [record["validation_loss"] for record in history if "validation_loss" in record]
+            st.metric("Validation loss", f"{losses[-1]:.4f}", width="stretch")
+            st.metric("Lowest", f"{min(losses):.4f}")
+        else:
+            st.metric("Training accuracy", _mean(trained, "accuracy"), width="stretch")
+            st.metric("Validation accuracy", f"{tried[-1]['validation_accuracy']:.1%}" if tried else "–")
         st.metric("Training loss", f"{last['loss']:.3f}" if last else "–")
         st.metric("Examples per second", f"{speed:,.0f}" if speed else "–")
         st.metric("Seconds", f"{last['seconds']:.1f}" if last else "–")
@@ -234,7 +285,11 @@ def _curves(history, total: int, at: int | None = None) -> None:
         draw(charts.learning_curve(history, "loss", total, at), "loss", "Training and validation loss over the steps")
         draw(charts.small_curve(history, "lr", "learning rate", total), "rates", "The learning rate over the steps")
     with right:
-        draw(charts.learning_curve(history, "accuracy", total, at), "accuracy", "Training and validation accuracy")
+        if draws(history):
+            bands = diffusion_charts.bands(history, total, at)
+            draw(bands, "bands", "The validation loss by how much noise there is, in five parts")
+        else:
+            draw(charts.learning_curve(history, "accuracy", total, at), "accuracy", "Training and validation accuracy")
         draw(charts.small_curve(history, "grad_norm", "gradient norm", total), "norms", "The gradient's length")
 
 

@@ -1,6 +1,6 @@
 """The runs that a person can look at: the shipped ones and their own, each a link."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 import streamlit as st
@@ -8,6 +8,7 @@ import streamlit as st
 from explorer import zoo
 from explorer.runs import Run
 from explorer.ui.page import plain
+from explorer.zoo.sources.zoo import recorded
 
 MOST = 12
 
@@ -19,7 +20,8 @@ def runs_list(own: Sequence[Run], chosen: str) -> None:
         for run in own[:MOST]:
             _row(run.ref, f"{plain(run.name)} · {_ago(run.created)}", _result(run), chosen)
         for card in zoo.cards():
-            _row(card.ref, card.title, f"{card.metrics['test accuracy']:.1%}", chosen)
+            if recorded(card.ref):
+                _row(card.ref, card.title, result(card.metrics), chosen)
 
 
 def _row(ref: str, title: str, result: str, chosen: str) -> None:
@@ -28,7 +30,14 @@ def _row(ref: str, title: str, result: str, chosen: str) -> None:
 
 
 def _result(run: Run) -> str:
-    return f"{run.metrics['test accuracy']:.1%}" if "test accuracy" in run.metrics else run.state
+    return result(run.metrics) or run.state
+
+
+def result(metrics: Mapping[str, float]) -> str:
+    """How well a network does, in a word: its accuracy, or the loss of one that names nothing; "" where neither is."""
+    if "test accuracy" in metrics:
+        return f"{metrics['test accuracy']:.1%}"
+    return f"loss {metrics['test loss']:.3f}" if "test loss" in metrics else ""
 
 
 def _ago(then: datetime) -> str:

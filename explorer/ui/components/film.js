@@ -118,8 +118,8 @@ function fit(view) { // a whole number of the screen's pixels for each of a pict
     if (!room) return
     for (const { canvas, width, height } of view.tracks.flatMap(track => track.reels)) {
         const equal = view.side * Math.sqrt(width / height) // as large as a square picture
-        const half = Math.floor((room - GAP) / 2)
-        const wanted = sharp * (width < STRIP * height && 2 * equal + GAP > room ? Math.min(equal, half) : Math.min(equal, room))
+        const narrow = width < STRIP * height && 2 * equal + GAP > room // two in a row on a phone
+        const wanted = sharp * Math.min(equal, narrow ? Math.floor((room - GAP) / 2) : room)
         const times = wanted / width
         const wide = times > 1 ? Math.floor(times) * width : Math.round(wanted)
         const tall = Math.round((wide * height) / width)
@@ -183,11 +183,11 @@ function makeEquation(track) {
     for (const name of ["result", "sum", "numbers", "note"]) node.append(element("div", name))
     track.sums = Object.fromEntries([...node.children].map(child => [child.className, child]))
     const whole = track.equations.filter(Boolean)
-    const loud = (term, frame) => track.reels[term[2]].limits[frame] // the values that take the most room
+    const longest = (one, frame) => numbersOf(track, one, term => -track.reels[term[2]].limits[frame])
     track.rooms = {
         result: widest(whole.map(one => one.result)),
         sum: widest(whole.map(one => sumOf(one))),
-        numbers: widest(track.equations.map((one, frame) => (one ? numbersOf(track, one, term => -loud(term, frame)) : ""))),
+        numbers: widest(track.equations.map((one, frame) => (one ? longest(one, frame) : ""))),
         note: widest([LAST, ...whole.map(one => one.note)]),
     }
     return node
@@ -301,8 +301,10 @@ function drawCourse(view, inks) {
         pen.fill()
         pen.stroke()
     }
-    const told = lines.map(({ reel, values }) => `${reel.title} from ${decimal(values[0], reel.places)} to ${decimal(values[last], reel.places)}`)
-    view.chart.setAttribute("aria-label", `Row ${cross.row}, column ${cross.column} through all frames: ${told.join(", ")}`)
+    const told = lines.map(({ reel: { title, places }, values }) =>
+        `${title} from ${decimal(values[0], places)} to ${decimal(values[last], places)}`)
+    const where = `Row ${cross.row}, column ${cross.column}`
+    view.chart.setAttribute("aria-label", `${where} through all frames: ${told.join(", ")}`)
 }
 
 function fillLegend(view, track, cross, lines) {
@@ -315,7 +317,8 @@ function fillLegend(view, track, cross, lines) {
         return entry
     })
     const held = cross.held ? [element("span", "held", "Held: click again to let go.")] : []
-    view.legend.replaceChildren(element("b", "", `Row ${cross.row}, column ${cross.column}${named}${mean}`), ...entries, ...held)
+    const where = element("b", "", `Row ${cross.row}, column ${cross.column}${named}${mean}`)
+    view.legend.replaceChildren(where, ...entries, ...held)
 }
 
 function ticksOf(low, high) { // round numbers, about four

@@ -7,20 +7,24 @@ const NEAR = 14 // pixels around the pointer within which a point is found
 const EDGE = 4 // pixels between the extent and the border: whole dots fit in
 const HELD = 12 // trajectories at most
 const TRAILS = 40 // points whose trails the toolbar shows
-const HINT = "Hover a point, or use the arrow keys, to see its whole way in every cloud, from ring to dot; click to hold it."
+const HINT = "Hover a point, or use the arrow keys, to see its whole way in all clouds, from ring to dot; click holds it."
 const TOGGLES = { arrows: "Arrows", trails: `Trails of ${TRAILS} points`, behind: "Data" }
 
 const PLANE = {
     name: "plane",
-    html: `<div class="toolbar" role="group" aria-label="What is drawn"></div><div class="clouds"></div><p class="hint"></p>`,
+    html: `
+        <div class="toolbar" role="group" aria-label="What is drawn"></div>
+        <div class="clouds"></div>
+        <p class="hint"></p>`,
     fill: view => {
-        ;[view.toolbar, view.holder, view.hint] = [...view.root.children].slice(1)
+        ;[, view.toolbar, view.holder, view.hint] = view.root.children
         view.hover = null
         fillToolbar(view)
     },
     decode: async data => data.clouds.map(decodeCloud),
     take, draw,
-    spoken: (view, at) => view.clouds?.map(cloud => cloud.labels[Math.round(placeOf(view, cloud.labels.length, at))]).join("; "),
+    spoken: (view, at) => view.clouds
+        ?.map(({ labels }) => labels[Math.round(placeOf(view, labels.length, at))]).join("; "),
 }
 
 export default component => show(PLANE, component)
@@ -75,7 +79,8 @@ function makeCloud(view, sent) {
     canvas.setAttribute("role", "img")
     canvas.setAttribute("aria-label", [sent.title, `${sent.count} points on their way`].filter(Boolean).join(": "))
     const cloud = { ...sent, node, label, canvas, full, now: new Float32Array(2 * sent.count) }
-    cloud.lengths = sent.full?.map(length => `A full arrow is ${length >= 1e4 ? length.toExponential(1) : length.toPrecision(3)} or longer`)
+    const digits = length => (length < 1e4 ? length.toPrecision(3) : length.toExponential(1))
+    cloud.lengths = sent.full?.map(length => `A full arrow is ${digits(length)} or longer`)
     listen(view, cloud)
     return cloud
 }
@@ -106,7 +111,9 @@ function move(cloud, place) { // all points to a place between two frames
     const [from, to, share] = [Math.floor(place), Math.ceil(place), place % 1]
     const { points, now } = cloud
     const [start, end] = [from * now.length, to * now.length]
-    for (let at = 0; at < now.length; at++) now[at] = points[start + at] + (points[end + at] - points[start + at]) * share
+    for (let at = 0; at < now.length; at++) {
+        now[at] = points[start + at] + (points[end + at] - points[start + at]) * share
+    }
     cloud.place = place
 }
 
@@ -122,14 +129,16 @@ function paintCloud(view, cloud, size, inks) {
     if (shown.behind && cloud.behind) {
         const faint = dotOf(view, inks.text, 1.3)
         pen.globalAlpha = 0.28
-        for (let at = 0; at < cloud.behind.length; at += 2) stamp(pen, faint, x(cloud.behind[at]), y(cloud.behind[at + 1]))
+        const { behind } = cloud
+        for (let at = 0; at < behind.length; at += 2) stamp(pen, faint, x(behind[at]), y(behind[at + 1]))
     }
     cloud.full.hidden = !cloud.arrows
     if (cloud.arrows) {
         steady(cloud.full, shown.arrows ? cloud.lengths[cloud.frame] : "", widest(cloud.lengths))
         if (shown.arrows) drawArrows(pen, cloud, size, inks)
     }
-    const followed = [...new Set([...held, ...(view.hover ? [view.hover.index] : [])])].filter(index => index < cloud.count)
+    const every = new Set(view.hover ? [...held, view.hover.index] : held)
+    const followed = [...every].filter(index => index < cloud.count)
     const radius = Math.max(1.5, Math.min(3.5, 75 / Math.sqrt(cloud.count)))
     const edge = 1 - 1 / STEPS
     for (let index = 0; index < cloud.count; index++) {

@@ -37,9 +37,12 @@ async function show(kind, { data, parentElement, setStateValue }) {
 
 function mount(kind, place) {
     const root = element("div", `recorded ${kind.name}`)
-    root.innerHTML = `<div class="bar" role="group" aria-label="Frames"></div>${kind.html}<div class="unseen" aria-live="polite"></div>`
-    const view = { kind, place, root, told: root.lastChild, frame: 0, palettes: null }
-    view.bar = makeBar(root.firstChild, view)
+    root.innerHTML = `
+        <div class="bar" role="group" aria-label="Frames"></div>
+        ${kind.html}
+        <div class="unseen" aria-live="polite"></div>`
+    const view = { kind, place, root, told: root.lastElementChild, frame: 0, palettes: null }
+    view.bar = makeBar(root.firstElementChild, view)
     kind.fill(view)
     view.resized = new ResizeObserver(() => { if (root.clientWidth !== view.width) schedule(view) })
     view.resized.observe(root)
@@ -92,7 +95,7 @@ function schedule(view) { // at most once a frame
     })
 }
 
-// The place among `count` frames at the same share of the way: between two of them while it plays, or where they differ.
+// The place among `count` frames at the same share of the way, which may be between two of them.
 function placeOf(view, count, at) {
     return view.bar.frames > 1 ? (at / (view.bar.frames - 1)) * (count - 1) : 0
 }

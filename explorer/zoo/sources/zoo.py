@@ -19,6 +19,11 @@ def shipped() -> list[Card]:
     return [_card(path) for path in sorted(SHIPPED.glob("*/card.json"))]
 
 
+def recorded(ref: str) -> bool:
+    """Whether the run that made a shipped model ships with it."""
+    return (SHIPPED / ref.removeprefix("zoo:") / "config.json").is_file()
+
+
 @SOURCES.register("zoo", form="zoo:<name>", pattern=re.compile(r"(?P<name>[a-z0-9]+(-[a-z0-9]+)*)"))
 def find(ref: Ref) -> Found:
     """A small model that ships with the explorer."""
