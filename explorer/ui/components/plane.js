@@ -7,7 +7,7 @@ const NEAR = 14 // pixels around the pointer within which a point is found
 const EDGE = 4 // pixels between the extent and the border: whole dots fit in
 const HELD = 12 // trajectories at most
 const TRAILS = 40 // points whose trails the toolbar shows
-const HINT = "Hover a point, or use the arrow keys, to see its whole way in all clouds, from ring to dot; click holds it."
+const HINT = "Hover a point, or use the arrow keys, to see its way in all clouds, from ring to dot; click to hold it."
 const TOGGLES = { arrows: "Arrows", trails: `Trails of ${TRAILS} points`, behind: "Data" }
 
 const PLANE = {
