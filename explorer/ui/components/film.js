@@ -46,7 +46,7 @@ function take(view, data, sheets) {
 
 function makeTrack(view, sent, index, sheets) {
     const node = element("section", "track")
-    const head = element("h4", "", sent.title && `${sent.title} `)
+    const head = element("h4", "", sent.title && `${sent.title}\u2002`)
     const blurred = sent.reels.some(reel => !reel.exact) ? "pictures compressed, values ≈" : ""
     head.append(element("small", "", [sent.note, blurred].filter(Boolean).join(" · ")))
     head.hidden = !head.textContent

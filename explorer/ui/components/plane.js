@@ -57,11 +57,13 @@ function decodeCloud(sent) {
 }
 
 function take(view, data, clouds) {
+    view.root.style.setProperty("--side", `${data.side}px`)
     Object.assign(view, { side: data.side, extent: data.extent, width: 0, hover: null })
     view.clouds = clouds.map(cloud => makeCloud(view, cloud))
     view.holder.replaceChildren(...view.clouds.map(cloud => cloud.node))
     view.kept.shown ??= { arrows: true, trails: false, behind: true }
     const most = Math.max(...clouds.map(cloud => cloud.count))
+    view.radius = Math.max(1.5, Math.min(3.2, 70 / Math.sqrt(most))) // of a point, alike in all clouds
     view.kept.held = (view.kept.held ?? []).filter(index => index < most)
     view.dots = null
     settleToolbar(view)
@@ -70,7 +72,7 @@ function take(view, data, clouds) {
 
 function makeCloud(view, sent) {
     const node = element("figure", "cloud")
-    const head = element("h4", "", sent.title && `${sent.title} `)
+    const head = element("h4", "", sent.title && `${sent.title}\u2002`)
     head.append(element("small", "", sent.note))
     head.hidden = !head.textContent
     const [label, canvas, full] = [element("figcaption", "label"), element("canvas"), element("p", "full")]
@@ -139,13 +141,12 @@ function paintCloud(view, cloud, size, inks) {
     }
     const every = new Set(view.hover ? [...held, view.hover.index] : held)
     const followed = [...every].filter(index => index < cloud.count)
-    const radius = Math.max(1.5, Math.min(3.5, 75 / Math.sqrt(cloud.count)))
     const edge = 1 - 1 / STEPS
     for (let index = 0; index < cloud.count; index++) {
         const [across, up] = [cloud.now[2 * index], cloud.now[2 * index + 1]]
         const outside = Math.abs(across) > edge || Math.abs(up) > edge
         pen.globalAlpha = (followed.length ? 0.3 : 0.75) * (outside ? 0.6 : 1)
-        stamp(pen, dotOf(view, colourOf(cloud, index, inks), radius, outside), x(across), y(up))
+        stamp(pen, dotOf(view, colourOf(cloud, index, inks), view.radius, outside), x(across), y(up))
     }
     pen.globalAlpha = 1
     if (shown.trails) for (let at = 0; at < TRAILS; at++) drawTrail(pen, cloud, (at * 7919 + 13) % cloud.count, inks)
