@@ -4,6 +4,7 @@ import streamlit as st
 
 from explorer import zoo
 from explorer.diffusion.sample import opened
+from explorer.ui.catalogue import catalogue, generates
 from explorer.ui.diffusion.fork import fork
 from explorer.ui.diffusion.forward import forward
 from explorer.ui.diffusion.guidance import guidance
@@ -15,7 +16,7 @@ from explorer.ui.diffusion.reverse import reverse
 from explorer.ui.diffusion.samplers import samplers
 from explorer.ui.diffusion.words import words
 from explorer.ui.page import guard, inside_app
-from explorer.ui.pickers import model_picker
+from explorer.ui.pickers import agreed, model_picker
 
 VIEWS = {
     "From noise": reverse,
@@ -40,7 +41,11 @@ st.title("From noise to a picture, step by step", anchor=False)
 with guard():
     left, right = st.columns([1, 3], gap="large")
     with left:
-        model = opened(zoo.load(model_picker(draws, USUAL)))
+        ref = model_picker(draws, USUAL)
+        catalogue(generates)
+        agreed(ref)
+        with st.spinner(f"Opening {ref}", show_time=True):
+            model = opened(zoo.load(ref))
     with right:
         views = [name for name in VIEWS if FITS.get(name, lambda model: True)(model)]
         view = st.segmented_control(

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import streamlit as st
 
 from explorer.ui.page import plain
+from explorer.zoo.card import GENERATION_TASKS
 from explorer.zoo.catalogue import CATALOGUE, Entry, fits
 
 KINDS = {
@@ -14,6 +15,8 @@ KINDS = {
     "text-classification": "They name texts",
     "feature-extraction": "They represent texts",
     "image-classification": "They name pictures",
+    "image-generation": "They draw",
+    "text-to-image": "They draw from words",
 }
 
 
@@ -34,7 +37,14 @@ def catalogue(wanted: Callable[[Entry], bool]) -> None:
 
 def attends(entry: Entry) -> bool:
     """A language model, or a transformer that names pictures."""
+    if entry.task in GENERATION_TASKS:
+        return False
     return entry.task != "image-classification" or any(word in entry.name.lower() for word in ("vit", "deit", "dino"))
+
+
+def generates(entry: Entry) -> bool:
+    """A diffusion model."""
+    return entry.task in GENERATION_TASKS
 
 
 def _row(entry: Entry) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import streamlit as st
 
 from explorer import runs, zoo
+from explorer.settings import MB
 from explorer.ui.page import plain
 from explorer.ui.person import person
 from explorer.ui.runs_list import result
@@ -56,6 +57,28 @@ def classifies_pictures(card: Card) -> bool:
 def reads_with_attention(card: Card) -> bool:
     """A network with heads of attention."""
     return card.attends
+
+
+def agreed(ref: str) -> None:
+    """Say what opening a model of the Hub takes, before it is downloaded; the page goes on once that is agreed to."""
+    state = st.session_state.setdefault("agreed", set())
+    if not ref.startswith("hf:") or ref in state:
+        return
+    price = _price(ref)
+    if price.download:
+        st.info(
+            f"**{plain(ref)}** downloads {price.download / MB:,.0f} MB and takes {price.memory / MB:,.0f} MB of memory "
+            "here, and about as much again while it draws.",
+            icon=":material/cloud_download:",
+        )
+        if not st.button("Download and open it", type="primary", key="agree", width="stretch"):
+            st.stop()
+    state.add(ref)
+
+
+@st.cache_data(ttl=600, max_entries=64, show_spinner="Asking the Hub …")
+def _price(ref: str) -> zoo.Price:
+    return zoo.price(ref)
 
 
 def model_picker(fits: Callable[[Card], bool] = lambda card: True, default: str = DEFAULT, key: str = "model") -> str:

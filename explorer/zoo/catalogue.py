@@ -71,4 +71,8 @@ CATALOGUE = (
     Entry("facebook/convnextv2-atto-1k-224", "image-classification", 3_708_400, "convolutions, no attention"),
     Entry("microsoft/resnet-18", "image-classification", 11_689_512, "convolutions, no attention"),
     Entry("microsoft/resnet-50", "image-classification", 25_557_032, "convolutions, no attention"),
+    # what draws
+    Entry("google/ddpm-cifar10-32", "image-generation", 35_746_307, "the first DDPM: 32×32 pictures of ten kinds"),
+    Entry("stable-diffusion-v1-5/stable-diffusion-v1-5", "text-to-image", 1_066_235_307,
+          "512×512 pictures from words; minutes a step without a GPU"),
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Measures of samples, against formulas and cases worked out by hand: python -m pytest tests/diffusion/test_measure.py"""
+"""Measures of samples against formulas, and cases by hand: python -m pytest tests/diffusion/test_measure.py"""
 
 import time
 
@@ -36,7 +36,7 @@ def test_the_sliced_distance_is_that_of_a_shift_and_of_scipy():
     a = rng.normal(size=(1000, 2))
     angles = np.pi * (np.arange(measuring.DIRECTIONS) + 0.5) / measuring.DIRECTIONS
     shift = np.abs(np.cos(angles) * 3).mean()
-    assert apart(a, a + [3, 0]) == pytest.approx(shift, rel=1e-6)
+    assert apart(a, a + np.array([3, 0])) == pytest.approx(shift, rel=1e-6)
     b = rng.normal(0.5, 2, size=(1000, 2))
     ways = np.stack([np.cos(angles), np.sin(angles)])
     expected = np.mean([wasserstein_distance(a @ way, b @ way) for way in ways.T])

@@ -13,7 +13,7 @@ from explorer.ui.page import guard
 from explorer.ui.plane import Cloud, plane
 from explorer.zoo.denoiser import Denoiser
 
-EXTENT = 2.6  # of the plane: noise that is further out is drawn at its edge
+EXTENT = 2.2  # of the plane: noise that is further out is drawn at its edge
 MOST = 51  # frames that are sent
 
 
@@ -22,7 +22,7 @@ MOST = 51  # frames that are sent
 def clouds(model: Denoiser, found: Sequence[tuple[Wish, Trajectory]], key: str) -> int:
     """Trajectories of points side by side, the real ones faintly behind."""
     return plane([cloud(model, *one, title=named(one[0].sampler) if len(found) > 1 else "") for one in found], key,
-                 extent=EXTENT)  # fmt: skip
+                 extent=EXTENT, side=520 if len(found) == 1 else 400)  # fmt: skip
 
 
 def cloud(model: Denoiser, wish: Wish, found: Trajectory, title: str = "") -> Cloud:

@@ -71,19 +71,20 @@ def track(
 ) -> Track:
     """The film of a trajectory: states, believed pictures and predicted noise, with the step in numbers.
 
-    kinds: all, or pictures: the states and the believed pictures alone, without the step.
+    kinds: all, or pictures: the states and the believed pictures alone, without the step, not to be read.
     """
+    whole = kinds == "all"
     states, believed = (shot(kind, model, found, key) for kind in ("states", "believed"))
     unpacked = ", unpacked" if model.latent else ""
     reels = [
-        Reel(f"State xₜ{unpacked}", states.pictures, states.limits),
-        Reel(f"Believed picture x̂₀{unpacked}", believed.pictures, believed.limits),
+        Reel(f"State xₜ{unpacked}", states.pictures, states.limits if whole else None),
+        Reel(f"Believed picture x̂₀{unpacked}", believed.pictures, believed.limits if whole else None),
     ]
-    if kinds == "all":
+    if whole:
         noise = shot("noises", model, found, key)
         channels = ", its channels side by side" if model.latent else ""
         reels.append(Reel(f"Predicted noise ε̂{channels}", noise.pictures, noise.limits, noise.pictures.shape[-1] == 1))
-    return Track(tuple(reels), labels(found), title, note, equations(model, found) if kinds == "all" else ())
+    return Track(tuple(reels), labels(found), title, note, equations(model, found) if whole else ())
 
 
 def labels(found: Trajectory) -> tuple[str, ...]:

@@ -76,7 +76,7 @@ def _picture(model: Denoiser, name: str, times: np.ndarray, seed: int) -> int:
         wide = np.maximum(1.0, SPREAD * np.sqrt(1 - shares[times + 1]))
         states = np.stack([noised(clean, epsilon, shares[t + 1]) for t in times])
         told = tuple(_label(t, shares[t + 1]) for t in times)
-        tracks.append(Track((Reel("", _bytes(states, wide), wide),), told, SCHEDULES[one].facts["title"]))
+        tracks.append(Track((Reel("", _bytes(states, wide)),), told, SCHEDULES[one].facts["title"]))
     film(tracks, "by-schedule", at=len(times) // 2, side=110)
     return at
 

@@ -75,8 +75,8 @@ def _vector(model: Denoiser, wish: Wish) -> None:
     vector, believed = shot("vectors", model, found, wish), shot("believed", model, found, wish)
     channels = ", its channels" if model.latent else ""
     reels = (
-        Reel("Believed picture x̂₀", believed.pictures, believed.limits),
-        Reel(f"Guidance vector{channels}", vector.pictures, vector.limits, signed=vector.pictures.shape[-1] == 1),
+        Reel("Believed picture x̂₀", believed.pictures),
+        Reel(f"Guidance vector{channels}", vector.pictures, signed=vector.pictures.shape[-1] == 1),
     )
     film([Track(reels, labels(found))], "vector", at=len(found.answers) // 4, side=190)
     st.caption(

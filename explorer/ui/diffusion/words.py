@@ -45,7 +45,7 @@ def _in_sample(model: Denoiser, wish: Wish, found: Trajectory) -> None:
         key="words", persist_state="session",
     )  # fmt: skip
     believed = shot("believed", model, found, wish)
-    reels = [Reel("Believed picture x̂₀", believed.pictures, believed.limits)]
+    reels = [Reel("Believed picture x̂₀", believed.pictures)]
     reels += [Reel(f"“{name}”", _lit(believed.pictures, _map(maps, name))) for name in chosen]
     film([Track(tuple(reels), labels(found))], "words-film", at=len(found.answers) // 2, side=150)
     st.caption(
