@@ -150,7 +150,12 @@ def _part(kind: tuple[str, str], folder: Path) -> Any:
         return net
     library = __import__(kind[0])
     net, report = getattr(library, kind[1]).from_pretrained(
-        folder, local_files_only=True, use_safetensors=True, torch_dtype=torch.float32, output_loading_info=True
+        folder,
+        local_files_only=True,
+        use_safetensors=True,
+        torch_dtype=torch.float32,
+        output_loading_info=True,
+        **({"low_cpu_mem_usage": False} if kind[0] == "diffusers" else {}),  # else it wants a library more
     )
     if missing := report["missing_keys"]:  # they would be filled with random numbers
         raise ValueError(f"{len(missing)} of its weights are missing, {min(missing)} among them")

@@ -21,6 +21,8 @@ SHOTS = {  # file: (address, height of the window, the text that says it is draw
     "shortcut": ("attribution?view=A+planted+shortcut&tag=lie", 1700, "Hover a heading"),
     "attention": ("attention", 1560, "Take it away"),
     "roles": ("attention?see=What+does+each+do%3F", 1560, "When did that come about"),
+    "diffusion": ("diffusion", 1400, "Take it away"),
+    "field": ("diffusion?model=zoo:points-diffusion&view=Score+field", 1500, "Straight paths"),
     "models": ("models?model=zoo:shapes-resnet", 1300, "Parameters"),
 }
 WIDTH, SCALE = 1280, 1.25

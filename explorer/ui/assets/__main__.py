@@ -181,6 +181,25 @@ def heads() -> str:
     return svg(*parts)
 
 
+def out_of_noise() -> str:
+    """A prompt as it is drawn: above the states from noise to sample, below what the network believed at each."""
+    from explorer.diffusion import frames, sample
+
+    prompt = "a red ring left of a blue star"
+    found = sample("zoo:shapes-diffusion", "ddim", 20, 4.0, prompt, 0)
+    model = zoo.load(found.ref)
+    parts = [text(f"“{prompt}”", WIDTH / 2, 44, 26, INK, "middle")]
+    rows = (("state", frames.states(model, found)), ("believed", frames.believed(model, found)))
+    for row, (name, shown) in enumerate(rows):
+        for place, at in enumerate((0, 5, 10, 15, 20)):
+            x, y = 34 + 118 * place, 70 + 152 * row
+            parts.append(image(shown.pictures[at], x, y, 104, 104))
+            if row == 0:
+                parts.append(text(f"step {at}", x + 52, y + 130, 19, FAINT if at == 0 else INK, "middle"))
+        parts.append(text(name, 34, 70 + 152 * row - 8, 17, ORANGE if row else BLUE, "start"))
+    return svg(*parts)
+
+
 def svg(*parts: str) -> str:
     """A picture of these parts on its own ground."""
     ground = f'<rect width="{WIDTH}" height="{HEIGHT}" fill="{GROUND}"/>'
@@ -230,7 +249,7 @@ if __name__ == "__main__":
     film = train()
     pictures = {
         "home": belief(film), "training": curves(film), "models": answers(), "attribution": evidence(),
-        "attention": heads(),
+        "attention": heads(), "diffusion": out_of_noise(),
     }  # fmt: skip
     for name, drawn in pictures.items():
         (HERE / f"{name}.svg").write_text(drawn, encoding="utf-8")

@@ -87,6 +87,16 @@ def track(
     return Track(tuple(reels), labels(found), title, note, equations(model, found) if whole else ())
 
 
+def rests(usual: int, draw: Callable[[int], int]) -> None:
+    """Draw a film at the frame of `?frame=` in the link, or the usual one, and keep where it rests in the link."""
+    asked = st.query_params.get("frame", "")
+    now = draw(int(asked) if asked.isdecimal() and len(asked) < 5 else usual)
+    if now == usual:
+        st.query_params.pop("frame", None)
+    else:
+        st.query_params["frame"] = str(now)
+
+
 def labels(found: Trajectory) -> tuple[str, ...]:
     """What is told of each state: how many steps are done, the time, and how much of it is signal."""
     whole = len(found.answers)

@@ -5,11 +5,13 @@ import streamlit as st
 from explorer.diffusion import Trajectory
 from explorer.diffusion.wish import Wish
 from explorer.ui.diffusion.cloud import clouds
-from explorer.ui.diffusion.drawn import drawn, named, track
+from explorer.ui.diffusion.drawn import drawn, named, rests, track
 from explorer.ui.diffusion.takeaway import takeaway
 from explorer.ui.film import film
 from explorer.ui.page import guard, plain
 from explorer.zoo.denoiser import Denoiser
+
+SIDES = (300, 380)  # of the pictures of one sample, and of several
 
 
 def reverse(model: Denoiser, wish: Wish) -> None:
@@ -26,7 +28,8 @@ def reverse(model: Denoiser, wish: Wish) -> None:
 @st.fragment
 @guard()
 def _film(model: Denoiser, wish: Wish, found: Trajectory) -> None:
-    film([track(model, found, wish)], "reverse", len(found.answers) // 2, 300 if wish.count == 1 else 380)
+    tracks, side = [track(model, found, wish)], SIDES[wish.count > 1]
+    rests(len(found.answers) // 2, lambda at: film(tracks, "reverse", at, side))
 
 
 def told(model: Denoiser, found: Trajectory) -> None:
