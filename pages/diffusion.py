@@ -34,7 +34,7 @@ FITS = {  # what a view needs of the network
     "Words": lambda model: model.kind == "text",
     "Score field": lambda model: model.x_shape == (2,),
 }
-USUAL = "zoo:digits-diffusion"
+USUAL = "zoo:shapes-diffusion"
 
 inside_app()
 st.title("From noise to a picture, step by step", anchor=False)

@@ -131,7 +131,7 @@ def test_the_measurement_of_a_card_is_shown_and_another_can_be_started(monkeypat
     asked = []
     monkeypatch.setattr(quality, "start", lambda measurement, owner: asked.append(measurement) or "0" * 32)
     app = diffusion(model=DIGITS, view="How good?", guidance="3.0", steps="10")
-    assert "Class as asked" in [metric.label for metric in app.metric]
+    assert "class as asked" in app.dataframe[0].value["measure"].tolist()
     app.button(key="measure").click().run()
     assert (asked[0].ref, asked[0].guidance, asked[0].steps, asked[0].count) == (DIGITS, 3.0, 10, 200)
     assert "none of that name" in said(app)

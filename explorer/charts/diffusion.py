@@ -76,7 +76,7 @@ def asked(report: Report) -> alt.LayerChart:
     )
     bars = base.mark_bar().encode(color=alt.Color("whose:N", scale=alt.Scale(domain=["samples", "real ones"])))
     text = base.mark_text(align="left", dx=4).encode(text=alt.Text("share:Q", format=".1%"))
-    return (bars + text).properties(height=70 * len(report.attributes) + 40)
+    return (bars + text).properties(height=60 * len(report.attributes) + 110)
 
 
 def by_condition(report: Report) -> alt.LayerChart:

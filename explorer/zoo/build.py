@@ -97,7 +97,8 @@ def _painter(name: str, recipe: Painting, on_step: Callable[[Any], None], folder
         labels=(), mean=(0.5,) * 3, std=(0.5,) * 3, dataset=text_to_image.DATASET, seed=recipe.seed,
         settings={"schedule": made.scheduler.config.beta_schedule, "predicts": made.scheduler.config.prediction_type},
         made=f"python -m explorer.zoo build {name}: {recipe.autoencoder_steps:,} steps of an autoencoder, then "
-        f"{recipe.steps:,} of a text encoder and a UNet on its latents, AdamW, batch {recipe.batch}",
+        f"{recipe.steps:,} of a text encoder and a UNet on its latents and {recipe.layout_steps:,} in which much noise "
+        f"counts more, AdamW, batch {recipe.batch}",
     )  # fmt: skip
     files.write_json(folder / "card.json", card.to_json())
     card = replace(card, metrics=measured(card))

@@ -15,6 +15,8 @@ class Painting:
     steps: int = 7000
     batch: int = 64
     lr: float = 1e-3
+    layout_steps: int = 5000  # after these, in which what is decided under much noise counts more
+    layout_lr: float = 6e-4
     ema: float = 0.999
     seed: int = 0
 

@@ -1,62 +1,55 @@
 """What sampling with everything on record costs, beside the plain loop of diffusers, in the same run."""
 
-import tempfile
+import json
+import resource
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import torch
 
 from explorer import zoo
 from explorer.diffusion import sample
+from explorer.diffusion.field import field
+from explorer.diffusion.wish import Wish
+from explorer.ui.diffusion.drawn import labels
+from explorer.ui.film import Reel, Track, encode
 from explorer.zoo.denoiser import Denoiser
 from tests.benchmarks.timing import against
-from tests.diffusion import nets
 
 REPEATS = 7
-STEPS, DIGITS, GUIDANCE = 20, 10, 3.0
+STEPS, DIGITS, GUIDANCE = 20, 10, 2.0
+PROMPT = "a red ring left of a blue star"
 
 
 def rows() -> Iterator[tuple[str, str, str]]:
     """(what, measured, target), one after the other."""
-    with tempfile.TemporaryDirectory() as folder:
-        ref = _digits(Path(folder) / "digits")
-        model = zoo.load(ref)
-        classes = list(range(DIGITS))
-        ratio, ours = against(
-            lambda: sample(ref, "ddim", STEPS, GUIDANCE, classes, count=DIGITS), lambda: _plain(model), REPEATS
-        )
-        millions = model.card.parameters / 1e6
-        what = (
-            f"sample(), all on record ÷ the plain loop: {DIGITS} pictures of 16×16, {STEPS} guided DDIM steps, "
-            f"a UNet of {millions:.1f} M"
-        )
-        yield what, f"{ratio:.2f} ({ours:.2f} s)", "≤ 1.10"
-        points = nets.save(Path(folder) / "points", "points")
-        sample(points, "ddim", 2, count=10)
-        start = time.perf_counter()
-        sample(points, "ddim", 50, count=5000)
-        yield "5,000 points, 50 DDIM steps", f"{time.perf_counter() - start:.2f} s", "≤ 0.5 s"
+    ref = "zoo:digits-diffusion"
+    model, classes = zoo.load(ref), list(range(DIGITS))
+    ratio, ours = against(
+        lambda: sample(ref, "ddim", STEPS, GUIDANCE, classes, count=DIGITS), lambda: _digits(model), REPEATS
+    )
+    yield f"`{ref}`: sample(), all on record ÷ the plain loop of diffusers", f"{ratio:.2f}", "≤ 1.10"
+    yield f"`{ref}`: {DIGITS} digits, {STEPS} guided DDIM steps", f"{ours:.2f} s", "≤ 0.7 s"
+    ref = "zoo:shapes-diffusion"
+    model = zoo.load(ref)
+    ratio, ours = against(lambda: sample(ref, "ddim", STEPS, 4.0, PROMPT), lambda: _shape(model), REPEATS)
+    yield f"`{ref}`: sample(), all on record ÷ the plain loop of diffusers", f"{ratio:.2f}", "≤ 1.10"
+    yield f"`{ref}`: one prompt, {STEPS} guided DDIM steps", f"{ours:.2f} s", "≤ 2 s"
+    yield "its film in the browser: states, believed pictures, noise", f"{_sent(model) / 1000:.0f} KB", "≤ 300 KB"
+    ref = "zoo:points-diffusion"
+    sample(ref, "ddim", 2, 1.0, 0, count=10)
+    start = time.perf_counter()
+    sample(ref, "ddim", 50, 1.0, 0, count=5000)
+    yield f"`{ref}`: 5,000 points, 50 DDIM steps", f"{time.perf_counter() - start:.2f} s", "≤ 0.5 s"
+    start = time.perf_counter()
+    field(ref, torch.zeros(289, 2).numpy(), 500)
+    yield f"`{ref}`: the score at 289 places", f"{1000 * (time.perf_counter() - start):.0f} ms", ""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+    yield "peak memory of all this, libraries included", f"{peak:.0f} MB", ""
 
 
-def _digits(folder: Path) -> str:
-    """A random class-conditional UNet of the size that learns to draw digits."""
-    from diffusers import DDPMPipeline, DDPMScheduler, UNet2DModel
-
-    unet = nets.seeded(
-        lambda: UNet2DModel(
-            sample_size=16, in_channels=1, out_channels=1, layers_per_block=1, block_out_channels=(32, 64),
-            down_block_types=("DownBlock2D", "AttnDownBlock2D"), up_block_types=("AttnUpBlock2D", "UpBlock2D"),
-            norm_num_groups=8, attention_head_dim=16, num_class_embeds=DIGITS + 1,
-        )
-    )  # fmt: skip
-    DDPMPipeline(unet, DDPMScheduler(clip_sample=False)).save_pretrained(folder)
-    nets.label(folder, [str(digit) for digit in range(DIGITS)])
-    return f"file:{folder}"
-
-
-def _plain(model: Denoiser) -> torch.Tensor:
-    """The same samples, as diffusers' own pipelines go about it."""
+def _digits(model: Denoiser) -> torch.Tensor:
+    """The same digits, as diffusers' own pipelines go about it."""
     from diffusers import DDIMScheduler
     from diffusers.utils.torch_utils import randn_tensor
 
@@ -64,11 +57,39 @@ def _plain(model: Denoiser) -> torch.Tensor:
     with model.borrow() as parts, torch.inference_mode():
         plan = DDIMScheduler.from_config(model.config)
         plan.set_timesteps(STEPS)
-        x = randn_tensor((DIGITS, 1, 16, 16), [torch.Generator().manual_seed(row) for row in range(DIGITS)])
+        x = randn_tensor((DIGITS, *model.x_shape), [torch.Generator().manual_seed(row) for row in range(DIGITS)])
         for t in plan.timesteps:
             nothing, knowing = parts["unet"](torch.cat([x, x]), t, labels).sample.chunk(2)
             x = plan.step(nothing + GUIDANCE * (knowing - nothing), t, x).prev_sample
     return x
+
+
+def _shape(model: Denoiser) -> torch.Tensor:
+    """The same latents of a prompt."""
+    from diffusers import DDIMScheduler
+    from diffusers.utils.torch_utils import randn_tensor
+
+    with model.borrow() as parts, torch.inference_mode():
+        tokens = model.tokenizer(["", PROMPT], padding="max_length", return_tensors="pt").input_ids
+        given = parts["text_encoder"](tokens)[0]
+        plan = DDIMScheduler.from_config(model.config)
+        plan.set_timesteps(STEPS)
+        x = randn_tensor((1, *model.x_shape), torch.Generator().manual_seed(0))
+        for t in plan.timesteps:
+            nothing, knowing = parts["unet"](torch.cat([x, x]), t, encoder_hidden_states=given).sample.chunk(2)
+            x = plan.step(nothing + 4.0 * (knowing - nothing), t, x).prev_sample
+    return x
+
+
+def _sent(model: Denoiser) -> int:
+    """Bytes that the page's first film takes on its way to the browser."""
+    from explorer.diffusion import frames
+    from explorer.diffusion.wish import fulfil
+
+    found = fulfil(Wish(model.card.ref, (PROMPT,), guidance=4.0))
+    shots = [make(model, found) for make in (frames.states, frames.believed, frames.noises)]
+    reels = tuple(Reel("", shot.pictures, shot.limits) for shot in shots)
+    return len(json.dumps(encode([Track(reels, labels(found))])))
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from explorer.data.store import Store
 from explorer.diffusion import Trajectory, frames
 from explorer.diffusion.equation import SEVERAL, update
 from explorer.diffusion.frames import Frames
-from explorer.diffusion.samplers import SAMPLERS
+from explorer.diffusion.samplers import SAMPLERS, scheduler
 from explorer.diffusion.wish import Wish, fulfil
 from explorer.settings import settings
 from explorer.ui.film import Equation, Reel, Track
@@ -25,6 +25,8 @@ SYMBOLS = {  # what a step is made of → its symbol, and the reel that shows it
     "fresh": ("z", None),
     "clean before": ("x̂₀ before", None),
 }
+PLAIN = "fixed_small"  # what fresh noise has as its variance, unless a network's scheduler says otherwise
+BENT = "This network's scheduler cuts what is believed at ±1, or draws other noise: its step is no plain sum."
 LOW = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 
 
@@ -112,6 +114,8 @@ def equations(model: Denoiser, found: Trajectory) -> tuple[Equation | None, ...]
     whole = len(found.answers)
     if found.sampler in SEVERAL:
         return (*(Equation(_state(found, at + 1), (), SEVERAL[found.sampler]) for at in range(whole)), None)
+    if _bent(model, found.sampler):
+        return (*(Equation(_state(found, at + 1), (), BENT) for at in range(whole)), None)
     told: list[Equation | None] = []
     for at in range(whole):
         step = update(found, at)
@@ -120,6 +124,12 @@ def equations(model: Denoiser, found: Trajectory) -> tuple[Equation | None, ...]
             terms = [(factor, symbol, None) for factor, symbol, _ in terms]
         told.append(Equation(_state(found, at + 1), tuple(terms), step.note))
     return (*told, None)
+
+
+def _bent(model: Denoiser, sampler: str) -> bool:
+    """Whether the network's scheduler does more in a step than the sum says, as that of the first DDPMs."""
+    plan = scheduler(sampler, model.config).config
+    return plan.get("clip_sample") or plan.get("thresholding") or plan.get("variance_type", PLAIN) != PLAIN
 
 
 def _state(found: Trajectory, at: int) -> str:

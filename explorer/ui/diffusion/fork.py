@@ -22,16 +22,14 @@ from explorer.ui.sketch import paint_mask
 from explorer.zoo.denoiser import Denoiser
 
 SAME = "as it was"
+LAST = 2**31 - 1  # the largest seed
 
 
 def fork(model: Denoiser, wish: Wish) -> None:
     """One of four ways to another sample."""
     ways: dict[str, Callable[[Denoiser, Wish], None]] = {"Fork a step": _fork}
     if model.x_shape != (2,):
-        ways |= {"From a picture": _from_picture, "Paint into one": _paint}
-    ways["Between two"] = _between
-    if model.x_shape == (2,):
-        ways.pop("Between two")
+        ways |= {"From a picture": _from_picture, "Paint into one": _paint, "Between two": _between}
     way = st.segmented_control(
         "Way", list(ways), default="Fork a step", required=True, key="way", bind="query-params",
         label_visibility="collapsed",
@@ -61,7 +59,7 @@ def _fork(model: Denoiser, wish: Wish) -> None:
         random = SAMPLERS[changes.get("sampler", wish.sampler)].facts.get("random")
         if random:
             changes["seed"] = st.number_input(
-                "Seed of the remaining noise", 0, 2**31 - 1, wish.seed + 1, key="fork-seed", bind="query-params"
+                "Seed of the remaining noise", 0, LAST, _next(wish.seed), key="fork-seed", bind="query-params"
             )
         if model.avoids and model.x_shape != (2,):
             changes["guidance"] = st.slider(
@@ -136,7 +134,7 @@ def _between(model: Denoiser, wish: Wish) -> None:
     first = wish.conditions[0] if wish.conditions else ""
     left, right = st.columns(2)
     with left:
-        seed = st.number_input("The other seed", 0, 2**31 - 1, wish.seed + 1, key="other-seed", bind="query-params")
+        seed = st.number_input("The other seed", 0, LAST, _next(wish.seed), key="other-seed", bind="query-params")
     with right:
         if model.kind == "text":
             other = prompt_box("The other prompt", "other", first)
@@ -160,6 +158,11 @@ def _between(model: Denoiser, wish: Wish) -> None:
         "the two, as long as noise is; of two conditions the answers are mixed."
     )
     _compared(model, [("", key, found)], "between", side=340)
+
+
+def _next(seed: int) -> int:
+    """Another seed; after the largest comes 0."""
+    return (seed + 1) % (LAST + 1)
 
 
 @st.fragment

@@ -69,7 +69,7 @@ def _picture(model: Denoiser, name: str, times: np.ndarray, seed: int) -> int:
     )
     labels = tuple(_label(t, every[name][t + 1]) for t in times)
     sums = tuple(_sum(t, every[name][t + 1]) for t in times)
-    at = film([Track(reels, labels, equations=sums)], "forward", at=len(times) // 2, side=170)
+    at = film([Track(reels, labels, equations=sums)], "forward", at=len(times) // 4, side=170)
     st.markdown("**The same noise by every schedule**")
     tracks = []
     for one, shares in every.items():
@@ -77,7 +77,7 @@ def _picture(model: Denoiser, name: str, times: np.ndarray, seed: int) -> int:
         states = np.stack([noised(clean, epsilon, shares[t + 1]) for t in times])
         told = tuple(_label(t, shares[t + 1]) for t in times)
         tracks.append(Track((Reel("", _bytes(states, wide)),), told, SCHEDULES[one].facts["title"]))
-    film(tracks, "by-schedule", at=len(times) // 2, side=110)
+    film(tracks, "by-schedule", at=len(times) // 4, side=110)
     return at
 
 
@@ -96,7 +96,7 @@ def _points(model: Denoiser, name: str, times: np.ndarray) -> int:
     return plane(
         [Cloud(curved, labels, f"Diffusion, {title.lower()}", groups=y, names=test.labels),
          Cloud(straight, lines, "Flow matching, a straight line", groups=y, names=test.labels)],
-        "forward-points", at=len(times) // 2,
+        "forward-points", at=len(times) // 4,
     )  # fmt: skip
 
 

@@ -5,7 +5,6 @@ from dataclasses import replace
 
 import numpy as np
 import streamlit as st
-import torch
 
 from explorer.diffusion import Trajectory, frames, sample
 from explorer.diffusion.wish import Wish
@@ -62,8 +61,7 @@ def _strip(model: Denoiser, wish: Wish) -> None:
 
 def _last(model: Denoiser, found: Trajectory) -> frames.Frames:
     """The samples themselves, one a frame."""
-    with model.borrow() as parts, torch.inference_mode():
-        pixels = model.decode(parts, torch.tensor(found.x[-1], device=model.device))
+    pixels = frames.decoded(model, found.x[-1])
     return frames.Frames(pixels, np.ones(len(pixels)))
 
 

@@ -9,6 +9,7 @@ import streamlit as st
 from explorer import data, training, zoo
 from explorer.diffusion.wish import Wish
 from explorer.errors import ExplorerError
+from explorer.settings import settings
 from explorer.training import TrainConfig
 from explorer.ui import own_data
 from explorer.ui.diffusion.cloud import EXTENT, cloud
@@ -21,6 +22,8 @@ from explorer.ui.watch import going, watch
 from explorer.zoo.denoiser import Denoiser
 
 LEAST = 100  # points that can be learned from
+EPOCHS, STEPS = 200, 3000  # of training: about twenty seconds
+BATCHES = (8, 16, 32, 64, 128, 256)
 WAYS = {"epsilon": "Diffusion", "flow": "Flow matching"}
 RUNS = "drawn-runs"  # in the session: what was trained on the drawing, by way
 
@@ -56,10 +59,10 @@ def _start(points: np.ndarray, classes: np.ndarray, way: str) -> None:
     """Keep the drawing as a data set of the person's, and queue a run on it."""
     name = data.own.add_points(io.BytesIO(_csv(points, classes)), "drawn points")
     st.session_state.setdefault(own_data.KEY, []).append(name)
-    steps = 3000
-    batch = next(size for size in (256, 128, 64) if size <= max(64, len(points)))
+    learned, epochs = len(data.load(name, "train")), min(EPOCHS, settings().limits.epochs)
+    batch = min(BATCHES, key=lambda size: abs(epochs * max(1, learned // size) - STEPS))
     config = TrainConfig(
-        name, "points-denoiser", epochs=min(200, max(1, steps * batch // len(points))), batch_size=batch, lr=3e-3,
+        name, "points-denoiser", epochs=epochs, batch_size=batch, lr=3e-3,
         ema=0.995, label_smoothing=0.0, model_settings={"predicts": way},
     )  # fmt: skip
     st.session_state.setdefault(RUNS, {})[way] = f"run:{training.start(config, person())}"
@@ -97,7 +100,7 @@ def _clouds(found: dict[str, str]) -> None:
             refused.append(f"{WAYS[way]}: {error.wrong}.")
             continue
         names = tuple(model.labels[row % len(model.labels)] for row in range(1500))
-        wish = Wish(ref, names, "", "flow" if way == "flow" else "ddim", 25, 1.0, 0, 1500)
+        wish = Wish(ref, names, "", "flow" if way == "flow" else "ddim", 50, 1.0, 0, 1500)
         clouds.append(cloud(model, wish, drawn(wish), WAYS[way]))
     for words in refused:
         st.warning(plain(words))

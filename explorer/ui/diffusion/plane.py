@@ -10,6 +10,7 @@ from explorer.diffusion import Trajectory
 from explorer.diffusion.field import field, follow, ideal
 from explorer.diffusion.wish import Wish
 from explorer.errors import ExplorerError
+from explorer.models.noise import FLOW
 from explorer.ui.diffusion.cloud import EXTENT, cloud, frames
 from explorer.ui.diffusion.drawn import drawn, worked_out
 from explorer.ui.page import guard
@@ -77,7 +78,7 @@ def _arrows(model: Denoiser, wish: Wish, found: Trajectory, chosen: np.ndarray, 
     asked = [min(int(at), len(found.answers) - 1) for at in chosen]
     arrows = []
     for done, at in enumerate(asked):
-        time = min(int(found.timesteps[at]), 999)
+        time = int(found.timesteps[at]) - (found.predicts == FLOW)  # flow matching is told 1000 σ, which begins at 1
         arrows.append(field(model, places, time, wish.condition if isinstance(wish.condition, str) else None).score)
         on_step(done / len(asked))
     return _Kept(np.stack(arrows))

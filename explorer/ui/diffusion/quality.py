@@ -1,6 +1,9 @@
 """How good? Samples against what was asked, against each other, and against the training data."""
 
+from collections.abc import Mapping
+
 import numpy as np
+import pandas as pd
 import streamlit as st
 
 from explorer import data
@@ -17,6 +20,8 @@ from explorer.ui.watch import job_of, watch
 from explorer.zoo.denoiser import Denoiser
 
 SHOWN = 10  # samples of a gallery
+SMALL = 72  # pixels of the screen on a side of one
+REAL = {"copies": "copies among real ones", "distance to real points": "distance of training points"}
 
 
 def quality(model: Denoiser, wish: Wish) -> None:
@@ -38,21 +43,22 @@ def quality(model: Denoiser, wish: Wish) -> None:
 
 
 def _promised(model: Denoiser) -> None:
-    """What was measured when the network was made."""
-    if not model.card.metrics:
+    """What was measured when the network was made, beside the same of real examples."""
+    figures = {name: value for name, value in model.card.metrics.items() if not name.endswith("loss")}
+    if not figures:
+        st.caption("Nothing has been measured on its card.")
         return
     st.markdown("**On its card**, as measured when it was made")
-    with st.container(horizontal=True, key="figures"):
-        for name, value in model.card.metrics.items():
-            share = name.endswith("asked") or ("real ones" in name and "as" in name) or name.startswith("cop")
-            if name.endswith("loss") or name.startswith("on the object"):
-                continue
-            st.metric(
-                name[0].upper() + name[1:],
-                f"{value:.1%}"
-                if share or (name.endswith("of real ones") and value <= 1 and "distance" not in name)
-                else f"{value:.3g}",
-            )
+    rows = {name: (value, _of_real(name, figures)) for name, value in figures.items() if name not in REAL.values()}
+    table = pd.DataFrame(rows, index=["samples", "real ones"]).T.rename_axis("measure").reset_index()
+    table = table[~table["measure"].str.endswith("of real ones")]
+    st.dataframe(table.style.format(precision=3, na_rep="–", subset=["samples", "real ones"]), hide_index=True,
+                 width="content", height="content")  # fmt: skip
+
+
+def _of_real(name: str, figures: Mapping[str, float]) -> float | None:
+    """The figure of real examples that stands beside one of samples."""
+    return figures.get(REAL.get(name, f"{name.removesuffix(' as asked')} of real ones"))
 
 
 def _measured(model: Denoiser, id: str) -> None:
@@ -109,8 +115,8 @@ def _pairs(model: Denoiser, found: Report) -> None:
     train = data.load(model.card.dataset, "train", **dict(model.card.dataset_settings))
     st.markdown("**Nearest to a training example**: each sample, and below it the example")
     nearest = np.argsort(found.copied)[:SHOWN]
-    gallery(found.samples[nearest], [f"{found.copied[row]:.2f}" for row in nearest], 88)
-    gallery(train.x[found.nearest[nearest]], ["training"] * len(nearest), 88)
+    gallery(found.samples[nearest], [f"{found.copied[row]:.2f}" for row in nearest], SMALL)
+    gallery(train.x[found.nearest[nearest]], ["training"] * len(nearest), SMALL)
     score = np.nanmean(found.right, 0)
     wrong = np.flatnonzero(score < 1)[:SHOWN]
     if len(wrong):

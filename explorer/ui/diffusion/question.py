@@ -6,6 +6,7 @@ from explorer.data.shapes_prompts import COLOURS, DRAWN
 from explorer.diffusion import SAMPLERS
 from explorer.diffusion.samplers import unfit
 from explorer.diffusion.wish import Wish
+from explorer.errors import ExplorerError
 from explorer.ui.controls import controls
 from explorer.ui.page import plain
 from explorer.ui.pickers import choose, linked, to_link
@@ -49,8 +50,10 @@ def sampler_of(model: Denoiser, key: str = "sampler", label: str = "Sampler", de
 
 
 def fitting_samplers(model: Denoiser) -> list[str]:
-    """The samplers that the network can use, the usual one first."""
+    """The samplers that the network can use, the usual one first; raises ExplorerError where there are none."""
     fitting = [name for name in SAMPLERS if not unfit(name, model.config)]
+    if not fitting:
+        raise ExplorerError(f"A sampler for {model.card.ref}", not_offered(model).rstrip("."), "Choose another network")
     return sorted(fitting, key=lambda name: name != "ddim")
 
 

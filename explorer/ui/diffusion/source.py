@@ -31,7 +31,10 @@ def source(model: Denoiser, most: int = 512, key: str = "example") -> np.ndarray
         left.caption("Its own data are not here: this is a soft gradient, until you bring a picture.")
         ramp = np.linspace(0, 255, width)[None, :, None] * np.linspace(0.3, 1, height)[:, None, None]
         return _sized(np.repeat(ramp, channels, 2).astype(np.uint8), channels, size)
-    index = left.slider("Test picture", 0, len(test) - 1, USUAL, key=key, bind="query-params")
+    last = len(test) - 1
+    if st.session_state.get(key, 0) > last:  # of a network whose test split is larger
+        st.session_state[key] = min(USUAL, last)
+    index = left.slider("Test picture", 0, last, min(USUAL, last), key=key, bind="query-params")
     told = test.captions[index] if test.captions else f"a real {test.labels[test.y[index]]}"
     left.caption(plain(told))
     return _sized(test.x[index], channels, size)

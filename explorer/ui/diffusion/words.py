@@ -14,7 +14,7 @@ from explorer.errors import ExplorerError
 from explorer.ui.diffusion.drawn import drawn, labels, shot, worked_out
 from explorer.ui.diffusion.source import own_test
 from explorer.ui.film import Reel, Track, film
-from explorer.ui.heatmaps import Tile, heatmaps
+from explorer.ui.heatmaps import Tile, View, heatmaps
 from explorer.ui.page import guard, plain
 from explorer.zoo.denoiser import Denoiser
 
@@ -100,7 +100,7 @@ def _against_truth(model: Denoiser) -> None:
                  test.masks[row])
             for name, one, share in seen.words
         ]  # fmt: skip
-        heatmaps(tiles, "truth-maps", side=120)
+        heatmaps(tiles, "truth-maps", View("size"), side=120)
 
 
 def _large(one: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
