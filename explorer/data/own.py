@@ -49,10 +49,11 @@ def add_images(source: Path | BinaryIO, name: str = "", side: Annotated[int, Cho
     return _keep({"x": found.x, "y": y, "given": given}, _title(name, "own pictures"), summary, "image", labels)
 
 
-def add_points(source: Path | BinaryIO, name: str = "") -> str:
+def add_points(source: Path | BinaryIO, name: str = "", scaled: bool = True) -> str:
     """Take a CSV with two columns of numbers and then one of labels, with or without a header; the name to load it by.
 
-    source: a path, which a shared server refuses, or an open file. Each column is moved and scaled to -1 to 1.
+    source: a path, which a shared server refuses, or an open file. scaled: each column is moved and scaled to -1 to 1;
+    else the points are taken as they lie.
     Raises ExplorerError that names the line that is wrong.
     """
     _refuse_path(source, POINTS)
@@ -62,7 +63,7 @@ def add_points(source: Path | BinaryIO, name: str = "") -> str:
     _check_counts(y, given, labels, POINTS)
     low, high = places.min(0), places.max(0)
     half = np.maximum(high / 2 - low / 2, np.finfo(np.float64).tiny)  # halved first: the difference may overflow
-    x = ((places - (low / 2 + high / 2)) / half).astype(np.float32)
+    x = ((places - (low / 2 + high / 2)) / half if scaled else places).astype(np.float32)
     summary = f"{len(y):,} points of {len(labels)} classes that a person brought."
     return _keep({"x": x, "y": y, "given": given}, _title(name, "own points"), summary, "points", labels)
 

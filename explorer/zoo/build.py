@@ -85,7 +85,7 @@ def _painter(name: str, recipe: Painting, on_step: Callable[[Any], None], folder
     net = text_to_image.autoencoder(recipe, tell("autoencoder"))
     made = text_to_image.painter(recipe, net, tell("painter"))
     text_to_image.save(made, net, folder / PRETRAINED)
-    judge = shapes_judge.train(tell("judge"))
+    judge = shapes_judge.train(tell("judge"), recipe.judge_steps)
     half = {key: value.half() if value.ndim > 1 else value for key, value in judge.state_dict().items()}
     files.write(folder / shapes_judge.FILE, save(half))
     files.write(folder / "told.jsonl", "".join(json.dumps(record) + "\n" for record in told).encode())
@@ -101,8 +101,9 @@ def _painter(name: str, recipe: Painting, on_step: Callable[[Any], None], folder
         f"counts more, AdamW, batch {recipe.batch}",
     )  # fmt: skip
     files.write_json(folder / "card.json", card.to_json())
-    card = replace(card, metrics=measured(card))
-    files.write_json(folder / "card.json", card.to_json())
+    if folder.parent == SHIPPED:
+        card = replace(card, metrics=measured(card))
+        files.write_json(folder / "card.json", card.to_json())
     return card
 
 

@@ -18,6 +18,7 @@ class Painting:
     layout_steps: int = 5000  # after these, in which what is decided under much noise counts more
     layout_lr: float = 6e-4
     ema: float = 0.999
+    judge_steps: int = 1500
     seed: int = 0
 
 

@@ -24,7 +24,7 @@ QUESTIONS = (("lies", LIES), ("colour", COLOURS), ("shape", DRAWN), ("colour", C
 SIZES = tuple(len(answers) for _, answers in QUESTIONS)
 FILE = "judge.safetensors"
 FEATURES = 128
-STEPS, BATCH, LR = 1500, 64, 4e-3
+BATCH, LR = 64, 4e-3
 NOTHING = -100  # the second object where there is one alone
 
 
@@ -102,7 +102,7 @@ def untrained(seed: int = 0) -> nn.Module:
     return net
 
 
-def train(tell: Callable[[dict[str, Any]], None] = lambda told: None, steps: int = STEPS) -> nn.Module:
+def train(tell: Callable[[dict[str, Any]], None], steps: int) -> nn.Module:
     """A judge that has learned from the training split of `shapes-prompts`."""
     split = data.load("shapes-prompts", "train")
     x, y = tensor(split.x), torch.tensor([numbers(parse(caption)) for caption in split.captions])

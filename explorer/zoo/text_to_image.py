@@ -213,7 +213,7 @@ def _learn(
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer,
         lambda step: min(
-            (step + 1) / warm, 0.5 * (1 + math.cos(math.pi * min(1, max(0, step - warm) / (steps - warm))))
+            (step + 1) / warm, 0.5 * (1 + math.cos(math.pi * min(1, max(0, step - warm) / max(1, steps - warm))))
         ),
     )
     order, recent = torch.empty(0, dtype=torch.long), []
