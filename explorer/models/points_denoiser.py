@@ -28,14 +28,17 @@ class PointsDenoiser(nn.Module):
         self.out = nn.Linear(width, 2)
 
     def forward(self, x: Tensor, time: Tensor, class_labels: Tensor | None = None) -> Tensor:  # (N, 2) → (N, 2)
-        when = self.time(waves(time.expand(len(x)) if time.ndim == 0 else time))  # (N, width)
+        when, rows = self.time(waves(time.reshape(-1))), slice(None)  # (N, width), or (1, width): one time for all
         if self.class_embedding is not None and class_labels is not None:
-            when = when + self.class_embedding(class_labels)
+            if time.ndim:
+                when = when + self.class_embedding(class_labels)
+            else:  # each class is worked out once, however many points it has
+                when, rows = when + self.class_embedding.weight, class_labels  # (classes, width)
         angles = (x[:, :, None] * x.new_tensor(WAVES)).flatten(1)  # (N, 2 · waves)
         h = self.lift(torch.cat([x, angles.sin(), angles.cos()], 1))
         for layer, film in zip(self.layers, self.films, strict=True):
             scale, shift = film(nn.functional.silu(when)).chunk(2, -1)
-            h = h + nn.functional.silu(layer(h) * (1 + scale) + shift)
+            h = h + nn.functional.silu(torch.addcmul(shift[rows], layer(h), 1 + scale[rows]))
         return self.out(h)
 
 

@@ -58,6 +58,13 @@ def test_a_denoiser_answers_a_state_with_its_like_and_learns(shape, predicts):
     assert sum(losses[-3:]) < 0.9 * sum(losses[:3])
 
 
+def test_one_time_for_all_points_is_worked_out_once_and_changes_nothing():
+    model = models.build("points-denoiser", (2,), classes=2, seed=1, width=16)
+    x, classes = torch.randn(7, 2, generator=torch.Generator().manual_seed(0)), torch.tensor([0, 1, 2, 0, 1, 2, 0])
+    for given in (classes, None):
+        torch.testing.assert_close(model(x, torch.tensor(5), given), model(x, torch.full((7,), 5), given))
+
+
 @pytest.mark.parametrize("name", READS_TEXT)
 def test_a_language_model_gives_one_score_a_word_at_every_token_and_learns(name):
     model = models.build(name, (12,), classes=20, seed=1, width=16, depth=1)
