@@ -1,5 +1,6 @@
 """A trajectory as pictures: what each state, each believed picture and each predicted noise looks like."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +10,7 @@ from explorer.diffusion.base import Trajectory
 from explorer.zoo.denoiser import Denoiser
 
 ACROSS = 5  # samples in a row
-DECODED = 64  # latents that are decoded at once
+DECODED = 64 * 32 * 32  # pixels that are decoded at once: a large autoencoder takes some kilobytes for each
 SLIGHTLY = 1.25  # a believed picture that goes no further beyond ±1 is shown like a real one
 SPREAD = 3.0  # deviations of noise that fit into a picture
 
@@ -81,10 +82,15 @@ def _scaled(x: np.ndarray, limits: np.ndarray) -> Frames:
 def _unpacked(model: Denoiser, x: np.ndarray) -> Frames:
     """Latents (F, N, C, h, w) as pictures."""
     count = x.shape[1]
-    flat = torch.tensor(x.reshape(-1, *x.shape[2:]))
-    with model.borrow() as parts, torch.inference_mode():
-        pixels = np.concatenate([model.decode(parts, part.to(model.device)) for part in flat.split(DECODED)])
+    pixels = decoded(model, x.reshape(-1, *x.shape[2:]))
     return Frames(side_by_side(pixels.reshape(-1, count, *pixels.shape[1:])), np.ones(len(x)))
+
+
+def decoded(model: Denoiser, x: np.ndarray) -> np.ndarray:
+    """Clean states (N, …) as pictures (N, H, W, C) uint8, or points, a few at a time."""
+    few = max(1, DECODED // math.prod(model.card.shape[1:]))
+    with model.borrow() as parts, torch.inference_mode():
+        return np.concatenate([model.decode(parts, part.to(model.device)) for part in torch.tensor(x).split(few)])
 
 
 def side_by_side(pixels: np.ndarray) -> np.ndarray:

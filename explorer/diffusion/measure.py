@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 
 from explorer import data
 from explorer.data.base import Dataset
+from explorer.diffusion.frames import decoded
 from explorer.diffusion.judges import judge_of
 from explorer.diffusion.sample import opened, sample
 from explorer.errors import ExplorerError
@@ -49,7 +49,7 @@ class Report:
     copied: np.ndarray  # (N,) its distance ÷ the mean distance of the 50 nearest
     copied_real: np.ndarray  # (M,) the same of real examples
     diversity: float  # mean distance of two samples of one condition, in the judge's features
-    diversity_real: float  # of two real examples of one class
+    diversity_real: float  # of two real examples of one condition
     frechet: float  # between samples and real examples, in the judge's features
     frechet_real: float  # between training examples and real examples: as low as it gets with so few
 
@@ -75,7 +75,7 @@ def measure(
     on_step: is told the share that is done; what it raises ends it. held: instead of the test split.
     Raises ExplorerError where the data are not known, or no judge has learned them.
     Sources: Heusel et al. 2017, section 3 (the Fréchet distance, here in our classifier's features); Carlini et al.
-    2023, section 4.2 (nearness to one training example against nearness to fifty).
+    2023, section 5.1 (nearness to one training example against nearness to fifty).
     """
     model = model or opened(asked.ref)
     if model.x_shape == (2,):
@@ -94,7 +94,7 @@ def measure(
             asked.seed + start, len(part),
             on_step=lambda share, start=start: on_step(0.9 * (start + BATCH * share) / max(asked.count, BATCH)),
         )  # fmt: skip
-        drawn.append(pictures(model, found.x[-1]))
+        drawn.append(decoded(model, found.x[-1]))
     samples = np.concatenate(drawn)
     names = tuple(wanted) if model.kind != "free" else ("",) * asked.count
     rows = np.random.default_rng(asked.seed).permutation(len(real))[: max(asked.count, 2)]
@@ -107,7 +107,7 @@ def measure(
     return Report(
         asked=names, samples=samples, attributes=judge.attributes, right=right, right_real=right_real, said=said,
         nearest=near, copied=copied, copied_real=copying(real.x[rows], train.x)[1],
-        diversity=spread(features, names), diversity_real=spread(features_real, real.y.tolist()),
+        diversity=spread(features, names), diversity_real=spread(features_real, own),
         frechet=frechet(features, features_real), frechet_real=frechet(features_train, features_real),
     )  # fmt: skip
 
@@ -177,13 +177,6 @@ def conditions(model: Denoiser, real: Dataset, count: int, seed: int) -> list[An
     if model.kind == "class":
         return [model.labels[number % len(model.labels)] for number in range(count)]
     return [None] * count
-
-
-def pictures(model: Denoiser, x: np.ndarray) -> np.ndarray:
-    """Clean states as pictures (N, H, W, C) uint8, or points."""
-    with model.borrow() as parts, torch.inference_mode():
-        return np.concatenate([model.decode(parts, torch.tensor(part, device=model.device))
-                               for part in np.array_split(x, math.ceil(len(x) / 64))])  # fmt: skip
 
 
 def copying(pictures: np.ndarray, train: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from explorer import zoo
 from explorer.diffusion.base import Trajectory
-from explorer.diffusion.samplers import SAMPLERS, scheduler
+from explorer.diffusion.samplers import SAMPLERS, scheduler, unfit
 from explorer.errors import ExplorerError
 from explorer.models.noise import FLOW
 from explorer.zoo.denoiser import Asked, Denoiser
@@ -64,7 +64,7 @@ def drawn(model: Denoiser, steps: int = 40) -> np.ndarray:
     """
     count = POINTS if len(model.card.shape) == 1 else min(max(len(model.labels), 4), 10)
     classes = [row % len(model.labels) for row in range(count)] if model.kind == "class" else None
-    sampler = "flow" if model.config.get("prediction_type") == FLOW else "ddim"
+    sampler = next(name for name in ("ddim", "flow", "ddpm") if not unfit(name, model.config))
     found = sample(model, sampler, steps, 1.0 if model.x_shape == (2,) else 2.0, classes, count=count)
     with model.borrow() as parts, torch.inference_mode():
         return model.decode(parts, torch.tensor(found.x[-1], device=model.device))

@@ -1,6 +1,7 @@
 """The code panel: a trajectory's samples by a script of their own, in torch and diffusers."""
 
 import textwrap
+from pathlib import Path
 
 from explorer import zoo
 from explorer.diffusion.base import Trajectory
@@ -8,6 +9,8 @@ from explorer.diffusion.sample import opened
 from explorer.diffusion.samplers import SAMPLERS, scheduler, settings
 from explorer.errors import ExplorerError
 from explorer.zoo.denoiser import Denoiser
+from explorer.zoo.refs import Ref
+from explorer.zoo.saved_diffusion import FILES, home, listing
 
 
 def script(found: Trajectory, ref: str | Denoiser | None = None) -> str:
@@ -42,8 +45,8 @@ def script(found: Trajectory, ref: str | Denoiser | None = None) -> str:
         "",
         f"folder = {folder!r}",
         *([f'ZipFile("model.zip").extractall(folder)  # {found.ref}'] if packed else []),
-        f'unet = {unet}.from_pretrained(folder, subfolder="unet").eval()',
-        f'scheduler = {type(plan).__name__}.from_pretrained(folder, subfolder="scheduler"{more})',
+        f"unet = {unet}.from_pretrained(folder{_inside(parsed, 'unet')}).eval()",
+        f"scheduler = {type(plan).__name__}.from_pretrained(folder{_inside(parsed, 'scheduler')}{more})",
         f"scheduler.set_timesteps({found.steps})",
         "",
         "# 1. What is asked for",
@@ -63,6 +66,18 @@ def script(found: Trajectory, ref: str | Denoiser | None = None) -> str:
     return "\n".join(lines)
 
 
+def _inside(ref: Ref, part: str) -> str:
+    """The argument that says where a part lies: in a folder of its own, in the oldest pipelines beside the index."""
+    apart = True
+    if ref.source == "hf":
+        from huggingface_hub import try_to_load_from_cache
+
+        apart = isinstance(try_to_load_from_cache(ref.name, f"{part}/{FILES[part][0]}", revision=ref.revision), str)
+    elif ref.source == "file":
+        apart = bool(home(part, listing(Path(ref.name))))
+    return f', subfolder="{part}"' if apart else ""
+
+
 def _asked(found: Trajectory, model: Denoiser, guided: bool) -> list[str]:
     """The lines that make `given`, what the network is told beside the state."""
     if model.kind == "free":
@@ -73,8 +88,8 @@ def _asked(found: Trajectory, model: Denoiser, guided: bool) -> list[str]:
         away = [model.labels.index(found.avoid) if found.avoid in model.labels else nothing] * len(numbers)
         return [f'given = {{"class_labels": torch.tensor({[*away, *numbers] if guided else numbers})}}']
     return [
-        'tokenizer = AutoTokenizer.from_pretrained(folder + "/tokenizer")',
-        'encoder = CLIPTextModel.from_pretrained(folder + "/text_encoder").eval()',
+        'tokenizer = AutoTokenizer.from_pretrained(folder, subfolder="tokenizer")',
+        'encoder = CLIPTextModel.from_pretrained(folder, subfolder="text_encoder").eval()',
         f"prompts = {[*([found.avoid] * len(found.conditions) if guided else []), *found.conditions]!r}",
         "longest = tokenizer.model_max_length",
         'tokens = tokenizer(prompts, padding="max_length", truncation=True, max_length=longest, return_tensors="pt")',

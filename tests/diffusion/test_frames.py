@@ -43,3 +43,14 @@ def test_samples_stand_in_rows_of_five():
     assert sheet.shape == (2, 5, 14, 1)
     assert (sheet[:, 3:, 3:5] == 6).all()
     assert (sheet[:, :, 2] == 128).all()
+
+
+def test_large_pictures_are_decoded_one_by_one(saved, monkeypatch):
+    model = zoo.load(saved("prompts"))
+    x = np.random.default_rng(0).normal(size=(5, *model.x_shape)).astype(np.float32)
+    whole, sizes, decode = frames.decoded(model, x), [], type(model).decode
+    monkeypatch.setattr(type(model), "decode", lambda self, parts, x: sizes.append(len(x)) or decode(self, parts, x))
+    monkeypatch.setattr(frames, "DECODED", 1)
+    one_by_one = frames.decoded(model, x)
+    assert sizes == [1] * 5
+    assert np.abs(whole.astype(int) - one_by_one).max() <= 1

@@ -61,6 +61,17 @@ def test_diversity_is_the_mean_distance_of_two_of_a_group():
     assert np.isnan(spread(features, ["a", "b", "c", "d"]))
 
 
+def test_real_examples_are_grouped_as_samples_are(saved, monkeypatch):
+    """By what is asked for, and not by their class: two rings are not as alike as two red rings left of a blue star."""
+    judge = ShapesJudge(Judge(shapes_judge.untrained()))
+    model, test = zoo.load(saved("prompts")), data.load("shapes-prompts", "test")
+    monkeypatch.setattr(measuring, "judge_of", lambda model: judge)
+    monkeypatch.setattr(measuring, "_split", lambda model, split: test)
+    monkeypatch.setattr(measuring, "decoded", lambda model, x: test.x[: len(x)])
+    found = measure(Measurement(model.card.ref, 20, steps=1), model)
+    assert found.diversity_real == pytest.approx(spread(judge.features(test.x), test.captions))
+
+
 def test_captions_are_read_as_they_are_meant():
     red, blue = ("red", "ring"), ("blue", "star")
     assert parse("a red ring") == Seen("alone", (red,))

@@ -9,6 +9,7 @@ import torch
 
 from explorer import zoo
 from explorer.diffusion import SAMPLERS, sample, steps
+from explorer.diffusion.sample import drawn
 from explorer.diffusion.samplers import evaluations, unfit
 from explorer.errors import ExplorerError
 
@@ -232,3 +233,9 @@ def test_cancelling_raises_through_and_leaves_the_model_as_it_was(saved):
 def test_a_network_that_is_no_diffusion_model_is_refused():
     with pytest.raises(ExplorerError, match="no diffusion model"):
         sample("zoo:digits-lenet")
+
+
+@pytest.mark.parametrize("schedule", ["linear", "scaled_linear", "squaredcos_cap_v2", "sigmoid"])
+def test_a_network_of_every_schedule_is_drawn_from(saved, schedule):
+    """Training draws at its checkpoints, and not every sampler takes every schedule."""
+    assert drawn(zoo.load(saved("guided", beta_schedule=schedule)), steps=2).shape == (4, 8, 8, 1)

@@ -1,5 +1,7 @@
 """The scripts of the code panel draw the very same samples: python -m pytest tests/diffusion/test_script.py"""
 
+import shutil
+
 import numpy as np
 import pytest
 import torch
@@ -36,6 +38,25 @@ def test_a_script_for_every_sampler_and_every_kind_of_network(saved, tmp_path):
                     parts["vae"].decode(torch.tensor(expected) / parts["vae"].config.scaling_factor).sample.numpy()
                 )
         np.testing.assert_allclose(drawn, expected, rtol=1e-4, atol=1e-4, err_msg=name)
+
+
+def test_a_script_finds_the_parts_of_the_oldest_pipelines_beside_their_index(saved, tmp_path):
+    folder = tmp_path / "model"
+    shutil.copytree(saved("free").removeprefix("file:"), folder)
+    for part in ("unet", "scheduler"):
+        for path in (folder / part).iterdir():
+            path.rename(folder / path.name)
+        (folder / part).rmdir()
+    found = sample(f"file:{folder}", "ddim", 2)
+    (tmp_path / "script.py").write_text(script(found), encoding="utf-8")
+    alone.run([tmp_path], hidden=["torchvision"])
+    np.testing.assert_allclose(np.load(tmp_path / "samples.npy"), found.x[-1], rtol=1e-4, atol=1e-4)
+
+
+def test_every_part_is_named_by_its_subfolder(saved):
+    text = script(sample(saved("prompts"), "ddim", 2, condition="a red ring"))
+    for part in ("unet", "scheduler", "tokenizer", "text_encoder", "vae"):
+        assert f'folder, subfolder="{part}"' in text  # "owner/name/tokenizer" is no name that the Hub knows
 
 
 def test_points_have_no_script(saved):

@@ -129,7 +129,7 @@ def equations(model: Denoiser, found: Trajectory) -> tuple[Equation | None, ...]
 def _bent(model: Denoiser, sampler: str) -> bool:
     """Whether the network's scheduler does more in a step than the sum says, as that of the first DDPMs."""
     plan = scheduler(sampler, model.config).config
-    return plan.get("clip_sample") or plan.get("thresholding") or plan.get("variance_type", PLAIN) != PLAIN
+    return bool(plan.get("clip_sample") or plan.get("thresholding") or (plan.get("variance_type") or PLAIN) != PLAIN)
 
 
 def _state(found: Trajectory, at: int) -> str:

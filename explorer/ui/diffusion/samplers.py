@@ -1,5 +1,6 @@
 """Samplers from the same noise: side by side, what they cost, and how far they end from a very fine one."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -80,9 +81,7 @@ def _table(model: Denoiser, wish: Wish, wishes: list[Wish], found: list[Trajecto
     expected = pace * MOST_STEPS
     if expected > CHEAP and not st.toggle(f"Compare with {MOST_STEPS:,} steps: about {expected:.0f} s", key="finest"):
         return
-    reference = worked_out(  # its last states alone: of its whole way there is too much to be kept
-        ("end", finest), lambda on_step: fulfil(finest, on_step).shown[-1].copy(), f"Drawing with {MOST_STEPS:,} steps …"
-    )
+    reference = worked_out(("end", finest), lambda on_step: _end(finest, on_step), "Drawing the reference …")
     rows = pd.DataFrame(
         {
             "sampler": [f"{named(one.sampler)} {one.steps}" for one in wishes],
@@ -102,6 +101,11 @@ def _table(model: Denoiser, wish: Wish, wishes: list[Wish], found: list[Trajecto
             f"{MOST_STEPS:,} steps from the same noise. A sampler that draws noise on its way ends somewhere else, and "
             "no worse for it. Times are of this server, guidance included."
         )
+
+
+def _end(wish: Wish, on_step: Callable[[float], None]) -> np.ndarray:
+    """The last states alone: a whole way of 1,000 steps is too much to be kept."""
+    return fulfil(wish, on_step).shown[-1].copy()
 
 
 def _apart(found: Trajectory, reference: np.ndarray) -> float:
