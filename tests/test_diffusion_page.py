@@ -153,3 +153,16 @@ def test_a_drawing_is_learned_as_points(monkeypatch):
     drawn = data.load(config.dataset, "train")
     assert drawn.task == "points"
     assert len(drawn) > 300
+
+
+def test_an_empty_prompt_survives_its_link():
+    app = diffusion(model=SHAPES, prompt="", steps="3")
+    fine(app)
+    assert app.text_input(key="prompt").value == ""
+
+
+def test_another_network_is_chosen_without_a_complaint_about_the_link():
+    app = diffusion(model=DIGITS, **{"class": "7"}, steps="3")
+    app.selectbox(key="model").set_value(POINTS).run()
+    fine(app)
+    assert "in the link" not in said(app)

@@ -1,16 +1,18 @@
 """Noise schedules, distances and measures of samples: a result in, a chart out."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import altair as alt
 import numpy as np
 import pandas as pd
 
-from explorer.diffusion.measure import Report
 from explorer.diffusion.schedules import SCHEDULES, Schedule
 
+if TYPE_CHECKING:
+    from explorer.diffusion.measure import Report
+
 POINTS = 200  # of a curve
-BAND = ("little noise", "", "", "", "much noise")
 
 
 def schedules(found: Sequence[Schedule], quantity: str, at: int | None = None) -> alt.LayerChart:
@@ -60,7 +62,7 @@ def distances(rows: pd.DataFrame) -> alt.LayerChart:
     return (points + base.mark_text(dy=-12).encode(text="sampler:N")).properties(height=260)
 
 
-def asked(report: Report) -> alt.LayerChart:
+def asked(report: "Report") -> alt.LayerChart:
     """The share of samples that are as asked, by attribute, beside that of real ones, which the judge misreads too."""
     rows = [
         {"what": name, "whose": whose, "share": float(np.nanmean(values))}
@@ -79,7 +81,7 @@ def asked(report: Report) -> alt.LayerChart:
     return (bars + text).properties(height=60 * len(report.attributes) + 110)
 
 
-def by_condition(report: Report) -> alt.LayerChart:
+def by_condition(report: "Report") -> alt.LayerChart:
     """The share of samples that are as asked, for each condition of the first attribute."""
     table = pd.DataFrame({"asked": report.asked, "right": report.right[0]})
     found = table.groupby("asked", sort=False)["right"].agg(["mean", "size"]).reset_index()
@@ -91,7 +93,7 @@ def by_condition(report: Report) -> alt.LayerChart:
     return alt.layer(base.mark_bar()).properties(height=200)
 
 
-def copying(report: Report) -> alt.LayerChart:
+def copying(report: "Report") -> alt.LayerChart:
     """How near samples, and real examples, are to one training example, against their fifty nearest."""
     rows = [
         {"whose": whose, "ratio": float(value)}
@@ -111,32 +113,6 @@ def copying(report: Report) -> alt.LayerChart:
     )
     rule = alt.Chart(pd.DataFrame({"x": [0.5]})).mark_rule(strokeDash=[4, 3]).encode(x="x:Q")
     return (bars + rule).properties(height=220)
-
-
-def bands(history: Sequence[dict], total: int, at: int | None = None) -> alt.LayerChart:
-    """The validation loss in each fifth of the time, over the steps of a training run."""
-    rows = [
-        {"step": record["step"], "loss": value, "time": f"{place + 1} {BAND[place]}".strip()}
-        for record in history
-        if record.get("validation_bands")
-        for place, value in enumerate(record["validation_bands"])
-    ]
-    names = [f"{place + 1} {word}".strip() for place, word in enumerate(BAND)]
-    line = (
-        alt.Chart(pd.DataFrame(rows, columns=["step", "loss", "time"]))
-        .mark_line(point=alt.OverlayMarkDef(size=18, filled=True), strokeWidth=2)
-        .encode(
-            x=alt.X("step:Q", title="step", scale=alt.Scale(domain=[0, max(total, 1)], nice=False)),
-            y=alt.Y("loss:Q", title="squared error", scale=alt.Scale(zero=True)),
-            color=alt.Color("time:N", sort=names, scale=alt.Scale(domain=names), legend=alt.Legend(columns=5)),
-            tooltip=[alt.Tooltip("time:N"), alt.Tooltip("step:Q"), alt.Tooltip("loss:Q", format=".4f")],
-        )
-    )
-    layers = [line]
-    if at is not None:
-        mark = alt.Chart(pd.DataFrame({"step": [at]})).mark_rule(strokeDash=[4, 3], opacity=0.6).encode(x="step:Q")
-        layers.append(mark)
-    return alt.layer(*layers).properties(height=230)
 
 
 def _title(name: str) -> str:

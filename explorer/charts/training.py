@@ -11,6 +11,7 @@ from explorer.charts.theme import TRAINING, VALIDATION
 from explorer.data.base import Dataset
 from explorer.training.run import Evaluation, Regions
 
+BAND = ("little noise", "", "", "", "much noise")
 POINTS = 400  # of a curve that are drawn: more than a screen shows apart
 
 History = Sequence[Mapping[str, Any]]
@@ -76,6 +77,32 @@ def small_curve(history: History, quantity: str, title: str, total: int) -> alt.
         )
         .properties(height=110)
     )
+
+
+def bands(history: History, total: int, at: int | None = None) -> alt.LayerChart:
+    """The validation loss in each fifth of the time, over the steps of a training run."""
+    rows = [
+        {"step": record["step"], "loss": value, "time": f"{place + 1} {BAND[place]}".strip()}
+        for record in history
+        if record.get("validation_bands")
+        for place, value in enumerate(record["validation_bands"])
+    ]
+    names = [f"{place + 1} {word}".strip() for place, word in enumerate(BAND)]
+    line = (
+        alt.Chart(pd.DataFrame(rows, columns=["step", "loss", "time"]))
+        .mark_line(point=alt.OverlayMarkDef(size=18, filled=True), strokeWidth=2)
+        .encode(
+            x=alt.X("step:Q", title="step", scale=alt.Scale(domain=[0, max(total, 1)], nice=False)),
+            y=alt.Y("loss:Q", title="squared error", scale=alt.Scale(zero=True)),
+            color=alt.Color("time:N", sort=names, scale=alt.Scale(domain=names), legend=alt.Legend(columns=5)),
+            tooltip=[alt.Tooltip("time:N"), alt.Tooltip("step:Q"), alt.Tooltip("loss:Q", format=".4f")],
+        )
+    )
+    layers = [line]
+    if at is not None:
+        mark = alt.Chart(pd.DataFrame({"step": [at]})).mark_rule(strokeDash=[4, 3], opacity=0.6).encode(x="step:Q")
+        layers.append(mark)
+    return alt.layer(*layers).properties(height=230)
 
 
 def cloud(points: np.ndarray, y: np.ndarray, labels: Sequence[str], name: str) -> alt.Chart:

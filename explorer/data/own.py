@@ -49,21 +49,21 @@ def add_images(source: Path | BinaryIO, name: str = "", side: Annotated[int, Cho
     return _keep({"x": found.x, "y": y, "given": given}, _title(name, "own pictures"), summary, "image", labels)
 
 
-def add_points(source: Path | BinaryIO, name: str = "", scaled: bool = True) -> str:
+def add_points(source: Path | BinaryIO, name: str = "", drawn: bool = False) -> str:
     """Take a CSV with two columns of numbers and then one of labels, with or without a header; the name to load it by.
 
-    source: a path, which a shared server refuses, or an open file. scaled: each column is moved and scaled to -1 to 1;
-    else the points are taken as they lie.
+    source: a path, which a shared server refuses, or an open file. Each column is moved and scaled to -1 to 1. drawn:
+    they are drawn by hand, taken as they lie, and may be of one class alone.
     Raises ExplorerError that names the line that is wrong.
     """
     _refuse_path(source, POINTS)
     places, rows = read_points(source, POINTS)
-    labels, y = _numbered(rows, POINTS)
+    labels, y = _numbered(rows, POINTS, 1 if drawn else 2)
     given = np.zeros(len(y), np.int8)
     _check_counts(y, given, labels, POINTS)
     low, high = places.min(0), places.max(0)
     half = np.maximum(high / 2 - low / 2, np.finfo(np.float64).tiny)  # halved first: the difference may overflow
-    x = ((places - (low / 2 + high / 2)) / half if scaled else places).astype(np.float32)
+    x = ((places - (low / 2 + high / 2)) / half if not drawn else places).astype(np.float32)
     summary = f"{len(y):,} points of {len(labels)} classes that a person brought."
     return _keep({"x": x, "y": y, "given": given}, _title(name, "own points"), summary, "points", labels)
 
@@ -144,10 +144,10 @@ def _refuse_path(source: Path | BinaryIO, asked: str) -> None:
         raise ExplorerError(asked, "this server is shared and opens no paths", "Upload a file instead")
 
 
-def _numbered(names: list[str], asked: str) -> tuple[tuple[str, ...], np.ndarray]:
+def _numbered(names: list[str], asked: str, least: int = 2) -> tuple[tuple[str, ...], np.ndarray]:
     """The classes in alphabetical order, and the number of each example's own."""
     labels = tuple(sorted(set(names)))
-    if len(labels) < 2:
+    if len(labels) < least:
         raise ExplorerError(asked, f"there is one class only, {labels[0]!r}", "Bring at least two classes")
     if len(labels) > CLASSES:
         raise ExplorerError(asked, f"there are {len(labels):,} classes", f"Bring at most {CLASSES}")

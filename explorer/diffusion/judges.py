@@ -11,6 +11,7 @@ from explorer import zoo
 from explorer.data.base import Dataset
 from explorer.errors import ExplorerError
 from explorer.zoo import shapes_judge
+from explorer.zoo.card import Card
 from explorer.zoo.denoiser import Denoiser
 from explorer.zoo.model import Model
 from explorer.zoo.sources.zoo import SHIPPED
@@ -100,22 +101,26 @@ def _words(seen: shapes_judge.Seen) -> str:
     return names[0] if len(names) == 1 else f"{names[0]} | {names[1]}, {seen.lies}"
 
 
-def judge_of(model: Denoiser) -> Judge:
-    """The judge of what a network draws: the best classifier of the same data, or the judge that ships with it.
+def judge_of(model: Denoiser, ref: str = "") -> Judge:
+    """The judge of what a network draws: the classifier of a ref, else the judge or the best classifier that ships.
 
-    Raises ExplorerError where nobody here has learned these data.
+    Raises ExplorerError where that one has learned something else, or none has learned these data.
     """
     card = model.card
     beside = SHIPPED / zoo.parse(card.ref).name / shapes_judge.FILE if card.ref.startswith("zoo:") else None
-    if beside and beside.is_file():
+    if beside and beside.is_file() and not ref:
         return ShapesJudge(shapes_judge.load(beside.parent))
-    known = [
-        other for other in zoo.cards("image-classification")
-        if other.dataset == card.dataset and set(card.labels) <= set(other.labels) and card.dataset
-    ]  # fmt: skip
+    known = [zoo.load(ref).card] if ref else zoo.cards("image-classification")
+    known = [other for other in known if judges(other, card)]
     if not known:
         raise ExplorerError(
             f"A judge for {card.ref}", f"no network here has learned to name {card.dataset or 'its data'}",
             "Train a classifier on the same data first",
         )  # fmt: skip
     return ClassJudge(zoo.load(max(known, key=lambda other: other.metrics.get("test accuracy", 0)).ref))
+
+
+def judges(other: Card, card: Card) -> bool:
+    """Whether a classifier can read what a network draws: it has learned the same data, and its classes."""
+    same = card.dataset and other.dataset == card.dataset and other.task == "image-classification"
+    return bool(same and set(card.labels) <= set(other.labels))

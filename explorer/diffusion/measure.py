@@ -33,6 +33,7 @@ class Measurement:
     steps: int = 20
     guidance: float = 2.0
     seed: int = 0
+    judge: str = ""  # a ref of a classifier of the same data; "" the best that ships
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +52,7 @@ class Report:
     diversity: float  # mean distance of two samples of one condition, in the judge's features
     diversity_real: float  # of two real examples of one condition
     frechet: float  # between samples and real examples, in the judge's features
-    frechet_real: float  # between training examples and real examples: as low as it gets with so few
+    frechet_real: float  # between as many training examples and real examples: as low as it gets with so few
 
     @property
     def accuracy(self) -> dict[str, float]:
@@ -84,7 +85,7 @@ def measure(
         )
     train, real = (_split(model, split) for split in ("train", "test"))
     real = held or real
-    judge = judge_of(model)
+    judge = judge_of(model, asked.judge)
     wanted = conditions(model, real, asked.count, asked.seed)
     drawn = []
     for start in range(0, asked.count, BATCH):
@@ -102,7 +103,7 @@ def measure(
     right, said = judge.right(samples, names)
     right_real, _ = judge.right(real.x[rows], [own[row] for row in rows])
     near, copied = copying(samples, train.x)
-    features, features_real, features_train = (judge.features(x) for x in (samples, real.x, train.x[: len(real)]))
+    features, features_real, features_train = (judge.features(x) for x in (samples, real.x, train.x[: len(samples)]))
     on_step(1.0)
     return Report(
         asked=names, samples=samples, attributes=judge.attributes, right=right, right_real=right_real, said=said,
@@ -117,7 +118,7 @@ def figures(ref: str) -> dict[str, float]:
     model = opened(ref)
     if model.x_shape == (2,):
         return _cloud(model)
-    found = measure(Measurement(ref, 500), model)
+    found = measure(Measurement(ref, 500, guidance=model.card.settings.get("guidance", 2.0)), model)
     told = {f"{name} as asked": value for name, value in found.accuracy.items()}
     real = {
         f"{name} of real ones": float(np.nanmean(row))

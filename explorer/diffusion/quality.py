@@ -30,12 +30,12 @@ def start(asked: Measurement, owner: str) -> str:
     if not 20 <= asked.count <= MOST:
         raise ExplorerError(f"{asked.count} samples", f"there can be 20 to {MOST:,}", "Choose a number between")
     id = uuid.uuid4().hex
-    files.write_json(folder(id) / "asked.json", asdict(asked))
     limits = settings().limits
     jobs.engine().submit(
         "explorer.diffusion.quality:run", {"id": id, "asked": asdict(asked)}, id=id, owner=owner,
         seconds=limits.seconds, memory=limits.job_memory,
     )  # fmt: skip
+    files.write_json(folder(id) / "asked.json", asdict(asked))  # nothing is left of one that was refused
     return id
 
 

@@ -17,6 +17,7 @@ from explorer.models.noise import FLOW
 from explorer.zoo.denoiser import Asked, Denoiser
 
 MOST_STEPS = 1000
+LARGE = 32  # pixels a side above which few samples show what a network has learned
 POINTS = 1000  # of a cloud that shows what a network has learned
 
 
@@ -57,15 +58,18 @@ def sample(
         return record.trajectory(model, walk, steps, seeds, avoid, began)
 
 
-def drawn(model: Denoiser, steps: int = 40) -> np.ndarray:
+def drawn(model: Denoiser, on_step: Callable[[float], None] = lambda share: None) -> np.ndarray:
     """What a network draws from always the same noise: a row of pictures, (N, H, W, C) uint8, or points, (N, 2).
 
-    Pictures: one of each class, ten at the most; points: a thousand, of all classes alike.
+    Pictures: one of each class, ten at the most, and of large ones, which take their time, four in fewer steps; points:
+    a thousand, of all classes alike. on_step: as of `sample`.
     """
-    count = POINTS if len(model.card.shape) == 1 else min(max(len(model.labels), 4), 10)
+    points, large = len(model.card.shape) == 1, max(model.card.shape) > LARGE
+    count = POINTS if points else 4 if large else min(max(len(model.labels), 4), 10)
+    steps = 15 if large else 40
     classes = [row % len(model.labels) for row in range(count)] if model.kind == "class" else None
     sampler = next(name for name in ("ddim", "flow", "ddpm") if not unfit(name, model.config))
-    found = sample(model, sampler, steps, 1.0 if model.x_shape == (2,) else 2.0, classes, count=count)
+    found = sample(model, sampler, steps, 1.0 if points else 2.0, classes, count=count, on_step=on_step)
     with model.borrow() as parts, torch.inference_mode():
         return model.decode(parts, torch.tensor(found.x[-1], device=model.device))
 

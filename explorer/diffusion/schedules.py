@@ -1,5 +1,6 @@
 """How fast a picture dissolves into noise: schedules, the closed form, and noising step by step."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -70,19 +71,26 @@ def noised(clean: np.ndarray, noise: np.ndarray, alpha_bar: float | np.ndarray) 
     return np.sqrt(alpha_bar) * clean + np.sqrt(1 - alpha_bar) * noise
 
 
-def dissolve(clean: np.ndarray, betas: np.ndarray, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """The picture noised step by step, xₜ = √(1 − β) xₜ₋₁ + √β z: (T + 1, …), and the noise as the closed form has it.
+def dissolve(
+    clean: np.ndarray, betas: np.ndarray, seed: int = 0, at: Collection[int] | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """The picture noised step by step, xₜ = √(1 − β) xₜ₋₁ + √β z, and the noise as the closed form has it.
 
-    The second, (T, …), is what ε `noised` needs to give the same xₜ: the z of all steps so far, weighed and summed.
+    at: after how many steps, 0 to T, in order; None after each. Both are (steps, …). The second is what ε `noised`
+    needs to give the same state: the z of all steps so far, weighed and summed; after 0 steps it is 0.
     Source: Ho et al. 2020, equation 2.
     """
-    rng = np.random.default_rng(seed)
-    states, summed = [np.asarray(clean, float)], []
-    alpha_bar, total = 1.0, np.zeros_like(states[0])  # total: √(1 − ᾱ) ε
-    for beta in betas:
-        z = rng.normal(size=states[0].shape)
-        states.append(np.sqrt(1 - beta) * states[-1] + np.sqrt(beta) * z)
-        total = np.sqrt(1 - beta) * total + np.sqrt(beta) * z
-        alpha_bar *= 1 - beta
-        summed.append(total / np.sqrt(1 - alpha_bar))
+    rng, wanted = np.random.default_rng(seed), range(len(betas) + 1) if at is None else set(at)
+    state = np.asarray(clean, float)
+    alpha_bar, total = 1.0, np.zeros_like(state)  # total: √(1 − ᾱ) ε
+    states, summed = [], []
+    for step in range(len(betas) + 1):
+        if step:
+            beta, z = betas[step - 1], rng.normal(size=state.shape)
+            state = np.sqrt(1 - beta) * state + np.sqrt(beta) * z
+            total = np.sqrt(1 - beta) * total + np.sqrt(beta) * z
+            alpha_bar *= 1 - beta
+        if step in wanted:
+            states.append(state)
+            summed.append(total / np.sqrt(1 - alpha_bar) if step else total)
     return np.stack(states), np.stack(summed)

@@ -61,7 +61,7 @@ def word_maps(
 
 def words_of(model: Denoiser, prompt: str) -> tuple[tuple[str, ...], list[list[int]]]:
     """The words of a prompt that the network reads, and the tokens that each is made of."""
-    encoded = model.tokenizer(prompt, truncation=True, max_length=model.tokenizer.model_max_length)
+    encoded = model.read(prompt, truncation=True, max_length=model.tokenizer.model_max_length)
     places: dict[int, list[int]] = {}
     for place, number in enumerate(encoded.word_ids()):
         if number is not None:

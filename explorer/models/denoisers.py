@@ -87,7 +87,7 @@ def unet(
         block_out_channels=(width, *(2 * width,) * (levels - 1)), norm_num_groups=8, attention_head_dim=16,
         down_block_types=("DownBlock2D",) * (levels - 1) + ("AttnDownBlock2D" if attends else "DownBlock2D",),
         up_block_types=("AttnUpBlock2D" if attends else "UpBlock2D",) + ("UpBlock2D",) * (levels - 1),
-        num_class_embeds=classes + 1, dropout=0.1,
+        num_class_embeds=classes + 1,
     )  # fmt: skip
     return _planned(net, noise, predicts)
 

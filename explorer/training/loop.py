@@ -300,7 +300,7 @@ def _denoising(model: nn.Module, name: str, batches: Batches) -> Scores:
 def _forward(model: nn.Module, name: str, batches: Batches) -> Iterator[tuple[Tensor, Tensor, tuple[Tensor, ...]]]:
     """Answers, what they should be and what was given, batch by batch, in evaluation mode."""
     model.eval()
-    ask, chance = objective(name, model, trying=True), torch.Generator().manual_seed(0)
+    ask, chance = objective(name, model, trying=len(batches)), torch.Generator().manual_seed(0)
     with torch.inference_mode():
         for batch in batches(torch.arange(len(batches)), EVALUATION_BATCH):
             asked = ask(*batch, chance)

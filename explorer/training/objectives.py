@@ -15,12 +15,12 @@ Objective = Callable[[Tensor, Tensor, torch.Generator], Batch]
 
 MASKED = 0.15  # share of the words that a masked language model has to restore
 SHOWN, SWAPPED = 0.1, 0.1  # share of these that stay as they are, and that are replaced by another word
-UNTOLD = 0.1  # share of examples whose class a denoiser is not told (Ho and Salimans 2022, section 3.1)
+UNTOLD = 0.1  # share of examples whose class a denoiser is not told (Ho and Salimans 2022, section 3.2)
 TRIED = 1000  # states at least, on which a denoiser is tried: each example may be noised several times
 
 
-def objective(model: str, net: nn.Module, trying: bool = False) -> Objective:
-    """The objective of an architecture, by its name. trying: it is to be measured, and so asked evenly."""
+def objective(model: str, net: nn.Module, trying: int = 0) -> Objective:
+    """The objective of an architecture, by its name. trying: examples on which it is to be measured, 0 to learn."""
     if denoises(model):
         return Denoising(net.plan, net.config.num_class_embeds - 1, trying)
     return OBJECTIVES[MODELS[model].facts.get("objective", "classes")]
@@ -70,20 +70,20 @@ def seq2seq(x: Tensor, y: Tensor, generator: torch.Generator) -> Batch:
 class Denoising:
     """The noise that was put on each example, which may be told its class (Ho et al. 2020, algorithm 1).
 
-    x (N, …), y (N,) → ((states, times, classes), what the network should answer). When it is tried, times are spread
-    evenly, each class is told, and few examples come several times over.
+    x (N, …), y (N,) → ((states, times, classes), what the network should answer). trying: examples on which it is to
+    be measured; then times are spread evenly, each class is told, and of few examples each comes several times over.
     """
 
-    def __init__(self, plan: Mapping[str, Any], nothing: int, trying: bool) -> None:
-        self.plan, self.nothing, self.trying = plan, nothing, trying
+    def __init__(self, plan: Mapping[str, Any], nothing: int, trying: int) -> None:
+        self.plan, self.nothing = plan, nothing
+        self.often = -(-TRIED // trying) if trying else 0  # how often each example is asked, 0 to learn
         self.shares = torch.from_numpy(alphas_bar(plan))  # (T,)
 
     def __call__(self, x: Tensor, y: Tensor, generator: torch.Generator) -> Batch:
-        if self.trying:
-            often = -(-TRIED // len(x))
-            x, y = (rows.repeat(often, *(1,) * (rows.ndim - 1)) for rows in (x, y))
+        if self.often:
+            x, y = (rows.repeat(self.often, *(1,) * (rows.ndim - 1)) for rows in (x, y))
         count, whole = len(x), len(self.shares)
-        if self.trying:
+        if self.often:
             times = ((torch.randperm(count, generator=generator) + 0.5) / count * whole).long()
         else:
             times = torch.randint(whole, (count,), generator=generator)

@@ -1,5 +1,6 @@
 """Train into a folder: every step on record, the weights at the checkpoints, and the test at the end."""
 
+import contextlib
 import copy
 import dataclasses
 import time
@@ -60,7 +61,7 @@ def record(
         with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True):
             for step in steps(config, learner, marks):
                 lines.append(dataclasses.asdict(step))
-                drawn.add(learner, step.step)
+                drawn.add(learner, step.step, stopping)
                 if step.validation_loss is not None:
                     score = (step.validation_accuracy or 0.0, -step.validation_loss)
                     if step.step in marks or score > top:
@@ -100,7 +101,7 @@ class _Drawn:
         self.marks = marks if card.task in GENERATION_TASKS else ()
         self.samples: dict[str, np.ndarray] = {}
 
-    def add(self, learner: Any, step: int) -> None:
+    def add(self, learner: Any, step: int, stopping: Callable[[], bool]) -> None:
         """Draw from the network as it is now, where it is to be shown, and keep it all in the run's folder."""
         if step not in self.marks:
             return
@@ -109,9 +110,18 @@ class _Drawn:
         from explorer.diffusion.sample import drawn
         from explorer.zoo.denoiser import Denoiser
 
+        def on_step(share: float) -> None:
+            if stopping():
+                raise _Stopped
+
         net = copy.deepcopy(learner.kept)  # a model freezes what it is given
-        self.samples[f"{step:08d}"] = drawn(Denoiser(self.card, {"unet": net}, net.plan))
-        files.write(self.folder / "samples.safetensors", save(self.samples))
+        with contextlib.suppress(_Stopped):
+            self.samples[f"{step:08d}"] = drawn(Denoiser(self.card, {"unet": net}, net.plan), on_step)
+            files.write(self.folder / "samples.safetensors", save(self.samples))
+
+
+class _Stopped(Exception):
+    """Somebody does not want to wait for it."""
 
 
 def checkpoint_steps(total: int) -> list[int]:

@@ -5,11 +5,12 @@ import streamlit as st
 
 from explorer.ui.page import plain
 from explorer.zoo.card import TEXT_TASKS
+from explorer.zoo.denoiser import Denoiser
 from explorer.zoo.model import Model
 from explorer.zoo.outline import Layer, outline
 from explorer.zoo.text import TextModel
 
-KNOWN = dict.fromkeys((Model, TextModel), lambda model: model.card.ref)
+KNOWN = dict.fromkeys((Model, TextModel, Denoiser), lambda model: model.card.ref)
 
 
 def card_of(model: Model) -> None:
@@ -17,7 +18,7 @@ def card_of(model: Model) -> None:
     card = model.card
     with st.container(horizontal=True, key="figures"):
         for name, value in card.metrics.items():
-            if name.endswith("accuracy"):
+            if name.endswith(("accuracy", "as asked")):
                 st.metric(name.capitalize(), f"{value:.1%}")
         st.metric("Parameters", f"{card.parameters:,}")
         if card.task in TEXT_TASKS:

@@ -22,8 +22,11 @@ def choose(
 
     A name in the URL that is not offered is told in a sentence, and the default takes its place.
     """
+    mine = st.query_params.get(key) == st.session_state.get(f"{key}-seen")  # not of a link that somebody gave
     asked = linked(key, default)
-    if st.session_state[key] not in options:
+    if st.session_state[key] not in options and mine:
+        st.session_state[key] = default  # of another network before this one
+    elif st.session_state[key] not in options:
         told = f"{plain(repr(asked))} can't be chosen here. It is {plain(titles(default))} now."
         st.warning(f"{label} in the link: {told}", icon=":material/link_off:")
         st.session_state[key] = default
@@ -36,7 +39,9 @@ def linked(key: str, default: str) -> str:
     """The state `key`: what the URL says where it says something new, else what it was, else the default."""
     state, asked = st.session_state, st.query_params.get(key)
     new = key not in state or asked not in (None, state.get(f"{key}-seen"))
-    state[key] = (asked or default) if new else state[key]  # set anyhow: a page left early may report an empty widget
+    state[key] = (
+        (default if asked is None else asked) if new else state[key]
+    )  # set anyhow: a page left early may report an empty widget
     return state[key]
 
 

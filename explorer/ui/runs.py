@@ -4,7 +4,6 @@ import numpy as np
 import streamlit as st
 
 from explorer import data, jobs, runs
-from explorer.charts import diffusion as diffusion_charts
 from explorer.charts import training as charts
 from explorer.errors import ExplorerError
 from explorer.runs import files
@@ -15,6 +14,7 @@ from explorer.ui.page import guard, plain
 from explorer.ui.person import person
 from explorer.ui.pictures import gallery
 from explorer.ui.transport import transport
+from explorer.ui.watch import going, job_of
 from explorer.zoo import parse
 from explorer.zoo.sources.zoo import SHIPPED
 
@@ -36,10 +36,10 @@ def show(ref: str) -> None:
     parsed = parse(ref)
     if parsed.source not in ("run", "zoo"):
         raise ExplorerError(f"The run {ref!r}", "only models that were trained here have a run", "Choose one of yours")
-    if parsed.source == "run" and _going(parsed.name):
+    if parsed.source == "run" and going(parsed.name):
         _live(parsed.name)
     else:
-        job = _job(parsed.name) if parsed.source == "run" else None
+        job = job_of(parsed.name) if parsed.source == "run" else None
         _recorded(open_run(ref), job.error or "" if job else "")
 
 
@@ -65,24 +65,11 @@ def _written(id: str) -> float:
     return max((path.stat().st_mtime for path in folder.glob("*.*")), default=0.0)
 
 
-def _job(id: str) -> jobs.JobStatus | None:
-    """The job behind a run; None where its engine knows none, as after a restart of the server."""
-    try:
-        return jobs.engine().status(id)
-    except ExplorerError:
-        return None
-
-
-def _going(id: str) -> bool:
-    job = _job(id)
-    return job is not None and not job.over
-
-
 @st.fragment(run_every=POLL)
 @guard()
 def _live(id: str) -> None:
     """The curves as they grow, and the button that stops them."""
-    job = _job(id)
+    job = job_of(id)
     if job is None or job.over:
         st.rerun(scope="app")
     config = TrainConfig.from_dict(files.read_json(runs.folder(id) / "config.json"))
@@ -286,7 +273,7 @@ def _curves(history, total: int, at: int | None = None) -> None:
         draw(charts.small_curve(history, "lr", "learning rate", total), "rates", "The learning rate over the steps")
     with right:
         if draws(history):
-            bands = diffusion_charts.bands(history, total, at)
+            bands = charts.bands(history, total, at)
             draw(bands, "bands", "The validation loss by how much noise there is, in five parts")
         else:
             draw(charts.learning_curve(history, "accuracy", total, at), "accuracy", "Training and validation accuracy")

@@ -1,5 +1,6 @@
 """A network that tells noise from pictures, with what stands around it: labels or a text encoder, an autoencoder."""
 
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -38,6 +39,7 @@ class Denoiser(Model):
         super().__init__(card, nn.ModuleDict(parts))
         self.config = dict(config)
         self.tokenizer = tokenizer
+        self._reading = threading.Lock()
         unet = parts["unet"]
         self.kind = "text" if "text_encoder" in parts else "class" if _classes(unet) else "free"
         self.latent = "vae" in parts
@@ -102,21 +104,22 @@ class Denoiser(Model):
         if any(len(prompt) > LONGEST_PROMPT for prompt in prompts):
             raise ExplorerError("The prompt", f"it is longer than {LONGEST_PROMPT:,} letters", "Shorten it")
         unique = list(dict.fromkeys(prompts))
-        encoded = self.tokenizer(
-            unique,
-            padding="max_length",
-            truncation=True,
-            max_length=self.tokenizer.model_max_length,
-            return_tensors="pt",
-        )
-        inner = parts["text_encoder"]
-        states = inner(encoded.input_ids.to(self.device))[0]  # (prompts, T, width)
+        longest = self.tokenizer.model_max_length
+        ids = self.read(
+            unique, padding="max_length", truncation=True, max_length=longest, return_tensors="pt"
+        ).input_ids
+        states = parts["text_encoder"](ids.to(self.device))[0]  # (prompts, T, width)
         rows = states[torch.tensor([unique.index(prompt) for prompt in prompts], device=self.device)]
-        longest = max(map(len, self.tokenizer(unique).input_ids))
+        whole = max(map(len, self.read(unique).input_ids))
         return Asked(
             tuple(prompts[:-1]), rows[:-1], rows[-1:].expand_as(rows[:-1]), self.unknown(prompts),
-            max(0, longest - self.tokenizer.model_max_length),
+            max(0, whole - longest),
         )  # fmt: skip
+
+    def read(self, prompts: str | list[str], **how: Any) -> Any:
+        """Prompts as the tokenizer gives them, by one thread at a time: it remembers how it was last asked."""
+        with self._reading:
+            return self.tokenizer(prompts, **how)
 
     def unknown(self, prompts: Sequence[str]) -> tuple[str, ...]:
         """Words of the prompts that the text encoder has no token for."""

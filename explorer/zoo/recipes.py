@@ -92,7 +92,7 @@ RECIPES: dict[str, TrainConfig | Painting] = {
     ),
     "digits-diffusion": TrainConfig(
         model="unet",
-        epochs=200,
+        epochs=120,
         lr=2e-3,
         ema=0.999,
         label_smoothing=0.0,

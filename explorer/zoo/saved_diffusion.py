@@ -15,13 +15,18 @@ if TYPE_CHECKING:
     from explorer.zoo.denoiser import Denoiser
 
 INDEX = "model_index.json"
+SCHEDULERS = (  # of networks that learned by steps of β, or by flow matching
+    "DDPM", "DDIM", "PNDM", "LMSDiscrete", "EulerDiscrete", "EulerAncestralDiscrete", "HeunDiscrete",
+    "DPMSolverMultistep", "DPMSolverSinglestep", "KDPM2Discrete", "KDPM2AncestralDiscrete", "DEISMultistep",
+    "UniPCMultistep", "LCM", "FlowMatchEulerDiscrete",
+)  # fmt: skip
 PARTS = {  # part of a pipeline → (library, class) that is opened
     "unet": (("diffusers", "UNet2DModel"), ("diffusers", "UNet2DConditionModel"), ("explorer", "PointsDenoiser")),
     "vae": (("diffusers", "AutoencoderKL"),),
     "text_encoder": (("transformers", "CLIPTextModel"),),
     "tokenizer": (("transformers", "CLIPTokenizer"), ("transformers", "CLIPTokenizerFast"),
                   ("transformers", "PreTrainedTokenizerFast"), ("transformers", "TokenizersBackend")),
-    "scheduler": (),  # any: only its config is read
+    "scheduler": tuple(("diffusers", f"{name}Scheduler") for name in SCHEDULERS),  # only its config is read
 }  # fmt: skip
 UNUSED = ("safety_checker", "feature_extractor", "image_encoder", "requires_safety_checker")
 FILES = {  # part → what is read of it: never a variant (fp16, non_ema), never a checkpoint of all parts in one file

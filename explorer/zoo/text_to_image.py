@@ -21,7 +21,7 @@ from explorer.zoo.recipes import Painting
 DATASET = "shapes-prompts"
 CHANNELS = 8  # numbers in each cell of the latents
 LONGEST = 16  # tokens of a prompt, the frame included
-DROPPED = 0.1  # share of prompts that are left out, so that it can be guided (Ho and Salimans 2022, section 3.1)
+DROPPED = 0.1  # share of prompts that are left out, so that it can be guided (Ho and Salimans 2022, section 3.2)
 HEAVIEST = 20.0  # weight of the times with the most noise, while it learns what lies where
 BANDS = 5  # equal parts of the noise schedule of which the loss is told apart
 
@@ -62,7 +62,7 @@ def autoencoder(recipe: Painting, tell: Tell) -> nn.Module:
 
 @torch.no_grad()
 def latents(net: nn.Module, pictures: Tensor) -> Tensor:
-    """What the autoencoder packs pictures into, not scaled, (N, 4, H/4, W/4)."""
+    """What the autoencoder packs pictures into, not scaled, (N, 8, H/4, W/4)."""
     return torch.cat([net.encode(part).latent_dist.mode() for part in pictures.split(256)])
 
 

@@ -65,7 +65,7 @@ def test_real_examples_are_grouped_as_samples_are(saved, monkeypatch):
     """By what is asked for, and not by their class: two rings are not as alike as two red rings left of a blue star."""
     judge = ShapesJudge(Judge(shapes_judge.untrained()))
     model, test = zoo.load(saved("prompts")), data.load("shapes-prompts", "test")
-    monkeypatch.setattr(measuring, "judge_of", lambda model: judge)
+    monkeypatch.setattr(measuring, "judge_of", lambda *asked: judge)
     monkeypatch.setattr(measuring, "_split", lambda model, split: test)
     monkeypatch.setattr(measuring, "decoded", lambda model, x: test.x[: len(x)])
     found = measure(Measurement(model.card.ref, 20, steps=1), model)
@@ -120,6 +120,16 @@ def test_digits_are_judged_by_the_best_classifier_of_digits():
         logits = net(judge.model.preprocess(test.x[:20]))
         expected = net.fc2(torch.tensor(features))
     torch.testing.assert_close(expected, logits)
+
+
+def test_a_run_of_ones_own_can_judge_what_nothing_that_ships_has_learned():
+    from explorer import training
+    from explorer.training import TrainConfig
+
+    run = training.fit(TrainConfig(epochs=1, batch_size=256))
+    assert judge_of(zoo.load(DIGITS), run.ref).model.card.ref.startswith(run.ref)
+    with pytest.raises(ExplorerError, match="no network here has learned"):
+        judge_of(zoo.load(DIGITS), "zoo:shapes-resnet")
 
 
 def test_nobody_judges_what_nobody_has_learned(saved):

@@ -27,7 +27,15 @@ def test_step_by_step_comes_to_the_closed_form(name):
     states, noise = dissolve(clean, found.betas, seed=2)
     np.testing.assert_array_equal(states[0], clean)
     for t in (0, 20, 99):
-        np.testing.assert_allclose(states[t + 1], noised(clean, noise[t], found.alphas_bar[t]), atol=1e-9)
+        np.testing.assert_allclose(states[t + 1], noised(clean, noise[t + 1], found.alphas_bar[t]), atol=1e-9)
+
+
+def test_only_what_is_asked_for_is_kept():
+    clean = np.random.default_rng(1).normal(size=(4, 3))
+    every = dissolve(clean, schedule("linear", 30).betas)
+    some = dissolve(clean, schedule("linear", 30).betas, at=[0, 7, 30])
+    for whole, part in zip(every, some, strict=True):
+        np.testing.assert_array_equal(part, whole[[0, 7, 30]])
 
 
 def test_the_noise_of_many_steps_is_standard_normal():

@@ -15,7 +15,7 @@ from explorer.training.loop import BANDS, prepare, steps
 
 POINTS = TrainConfig(
     dataset="points", dataset_settings={"kind": "gaussians", "count": 1000}, model="points-denoiser",
-    model_settings={"width": 32, "depth": 2}, epochs=30, batch_size=128, lr=5e-3, ema=0.99, label_smoothing=0.0,
+    model_settings={"width": 32, "depth": 2}, epochs=100, batch_size=128, lr=5e-3, ema=0.99, label_smoothing=0.0,
 )  # fmt: skip
 DIGITS = TrainConfig(model="unet", model_settings={"width": 8}, epochs=1, batch_size=512, ema=0.9)
 

@@ -65,7 +65,7 @@ def test_a_denoiser_is_given_what_diffusers_schedulers_give(predicts):
     from diffusers import DDPMScheduler
 
     x, y = torch.randn(64, 1, 4, 4, generator=torch.Generator().manual_seed(1)), torch.arange(64) % 3
-    ask = Denoising(PLAN | {"prediction_type": predicts}, 3, trying=False)
+    ask = Denoising(PLAN | {"prediction_type": predicts}, 3, trying=0)
     (state, times, classes), answer = ask(x, y, torch.Generator().manual_seed(0))
     share = ask.shares[times].view(-1, 1, 1, 1)
     noise = (state - share.sqrt() * x) / (1 - share).sqrt()
@@ -80,7 +80,7 @@ def test_a_denoiser_is_given_what_diffusers_schedulers_give(predicts):
 
 def test_flow_matching_goes_straight_from_data_to_noise():
     x = torch.randn(50, 2, generator=torch.Generator().manual_seed(1))
-    ask = Denoising({"num_train_timesteps": 1000, "prediction_type": "flow"}, 1, trying=False)
+    ask = Denoising({"num_train_timesteps": 1000, "prediction_type": "flow"}, 1, trying=0)
     (state, times, _), answer = ask(x, torch.zeros(50, dtype=torch.long), torch.Generator().manual_seed(0))
     sigma = times[:, None] / 1000
     torch.testing.assert_close(state - sigma * answer, x, rtol=1e-4, atol=1e-4)
@@ -89,7 +89,7 @@ def test_flow_matching_goes_straight_from_data_to_noise():
 
 def test_a_denoiser_is_tried_evenly_and_alike_every_time():
     x, y = torch.randn(30, 2), torch.zeros(30, dtype=torch.long)
-    ask = Denoising(PLAN, 1, trying=True)
+    ask = Denoising(PLAN, 1, trying=30)
     (state, times, classes), _ = ask(x, y, torch.Generator().manual_seed(0))
     again = ask(x, y, torch.Generator().manual_seed(0))[0]
     assert torch.equal(state, again[0])

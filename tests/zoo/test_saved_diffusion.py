@@ -74,6 +74,7 @@ def index(**values):
         ("free", lambda folder: (folder / "model_index.json").write_text("{"), "missing or damaged"),
         ("free", index(unet=["diffusers", "FluxTransformer2DModel"]), "not opened here"),
         ("free", index(unet=["os", "system"]), "not opened here"),
+        ("free", index(scheduler=["diffusers", "ScoreSdeVeScheduler"]), "ScoreSdeVeScheduler, which is not opened"),
         ("free", index(controlnet=["diffusers", "ControlNetModel"]), "controlnet"),
         ("free", lambda folder: shutil.rmtree(folder / "unet"), "config.json is missing"),
         ("free", lambda folder: (folder / "scheduler" / "scheduler_config.json").unlink(), "scheduler_config"),

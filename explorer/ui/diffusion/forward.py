@@ -56,10 +56,9 @@ def _picture(model: Denoiser, name: str, times: np.ndarray, seed: int) -> int:
     picture = source(model, SIDE)  # (H, W, C) uint8
     clean = picture / 127.5 - 1
     every = {one: np.append(1.0, schedule(one).alphas_bar) for one in SCHEDULES}  # at -1 all is signal
-    walked, noise = dissolve(clean, schedule(name).betas, seed)
+    by_steps, noise = dissolve(clean, schedule(name).betas, seed, times + 1)
     epsilon = noise[-1]
     at_once = np.stack([noised(clean, epsilon, every[name][t + 1]) for t in times])
-    by_steps = walked[times + 1]
     limits = np.maximum(1.0, SPREAD * np.sqrt(1 - every[name][times + 1]))
     reels = (
         Reel("xₜ in one go", _bytes(at_once, limits), limits),

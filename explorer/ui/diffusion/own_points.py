@@ -57,7 +57,7 @@ def _drawing() -> None:
 
 def _start(points: np.ndarray, classes: np.ndarray, way: str) -> None:
     """Keep the drawing as a data set of the person's, and queue a run on it."""
-    name = data.own.add_points(io.BytesIO(_csv(points, classes)), "drawn points", scaled=False)
+    name = data.own.add_points(io.BytesIO(_csv(points, classes)), "drawn points", drawn=True)
     st.session_state.setdefault(own_data.KEY, []).append(name)
     learned, epochs = len(data.load(name, "train")), min(EPOCHS, settings().limits.epochs)
     batch = min(BATCHES, key=lambda size: abs(epochs * max(1, learned // size) - STEPS))

@@ -6,17 +6,19 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from explorer import data
+from explorer import data, runs
 from explorer.charts import diffusion as charts
 from explorer.diffusion import quality as measuring
-from explorer.diffusion.judges import judge_of
+from explorer.diffusion.judges import judge_of, judges
 from explorer.diffusion.measure import COPY, Measurement, Report
 from explorer.diffusion.wish import Wish
+from explorer.errors import ExplorerError
 from explorer.ui.draw import draw
 from explorer.ui.page import guard, plain
 from explorer.ui.person import person
 from explorer.ui.pictures import gallery
 from explorer.ui.watch import job_of, watch
+from explorer.zoo.card import Card
 from explorer.zoo.denoiser import Denoiser
 
 SHOWN = 10  # samples of a gallery
@@ -29,17 +31,31 @@ def quality(model: Denoiser, wish: Wish) -> None:
     _promised(model)
     if model.x_shape == (2,):
         return
-    judge_of(model)  # refuses where nobody can judge
+    judge = _judge(model)
     left, right = st.columns([2, 1], vertical_alignment="bottom")
     count = left.slider("Samples", 50, 1000, 200, step=50, key="measure-count", bind="query-params")
     with right, guard():
         if st.button("Measure", type="primary", icon=":material/straighten:", key="measure", width="stretch"):
-            asked = Measurement(model.card.ref, count, wish.sampler, wish.steps, wish.guidance, wish.seed)
+            asked = Measurement(model.card.ref, count, wish.sampler, wish.steps, wish.guidance, wish.seed, judge)
             st.query_params["measured"] = measuring.start(asked, person())
     st.caption(f"With the sampler, steps and guidance on the left, {wish.guidance:g} now; in the background.")
     id = st.query_params.get("measured", "")
     if id:
         _measured(model, id)
+
+
+def _judge(model: Denoiser) -> str:
+    """The ref of a run of the person's own that reads the samples, where nothing that ships has learned the data."""
+    try:
+        judge_of(model)
+    except ExplorerError:
+        mine = [(run, Card.read(runs.folder(run.id) / "card.json")) for run in runs.listing(person())
+                if runs.checkpoints(runs.folder(run.id))]  # fmt: skip
+        fitting = [run.ref for run, card in mine if judges(card, model.card)]
+        if not fitting:
+            raise
+        return st.selectbox("Who reads the samples", fitting, key="judge")
+    return ""
 
 
 def _promised(model: Denoiser) -> None:
