@@ -22,7 +22,12 @@ card_of(model)
 
 left, right = st.columns([1, 1.4], gap="large")
 if model.card.task in GENERATION_TASKS:
-    left.caption("It draws: from Python, `diffusion.sample` shows every step.")
+    left.page_link(
+        "pages/diffusion.py",
+        label="Watch it draw, step by step",
+        icon=":material/blur_on:",
+        query_params={"model": ref},
+    )
 elif model.card.task in TEXT_TASKS:
     with left:
         asked = question(model)

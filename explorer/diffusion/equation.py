@@ -1,10 +1,13 @@
 """The step from one state to the next as a sum with numbers in it, for samplers whose step is one line."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from explorer.diffusion.base import Trajectory
+from explorer.models.noise import alphas_bar
 
 STRAIGHT = ("ddim", "euler", "flow")  # on one scale they all move along the same line
 WORDS = {
@@ -32,8 +35,10 @@ class Update:
     note: str  # one sentence
 
 
-def update(past: Trajectory, at: int) -> Update | None:
+def update(past: Trajectory, at: int, config: Mapping[str, Any]) -> Update | None:
     """The step that leads from state number `at` to the next; None for a sampler whose step is not one line.
+
+    config: of the network's scheduler.
 
     Sources: Song et al. 2021, equation 12 (DDIM); Ho et al. 2020, equation 7 (DDPM); Karras et al. 2022, algorithm 2
     without churn (Euler); Lu et al. 2022, algorithm 2 (DPM-Solver++ 2M).
@@ -42,6 +47,8 @@ def update(past: Trajectory, at: int) -> Update | None:
     note = WORDS.get(past.sampler)
     if note is None:
         return None
+    if past.sampler == "ddim":
+        after = _landing(past, at, config)
     if past.sampler in STRAIGHT:
         return Update(after, ((after**0.5, "clean"), ((1 - after) ** 0.5, "noise")), note)
     if past.sampler == "ddpm":
@@ -59,6 +66,15 @@ def update(past: Trajectory, at: int) -> Update | None:
         factors = (after**0.5, after**0.5 * down, after**0.5 * up)
         return Update(after, tuple(zip(map(float, factors), ("clean", "noise", "fresh"), strict=True)), note)
     return _multistep(past, at, now, after, note)
+
+
+def _landing(past: Trajectory, at: int, config: Mapping[str, Any]) -> float:
+    """ᾱ of the time at which diffusers' DDIM ends a step: T / steps earlier, rounded down, wherever the next begins."""
+    shares = alphas_bar(config)
+    time = int(past.timesteps[at]) - len(shares) // past.steps
+    if time >= 0:
+        return float(shares[time])
+    return 1.0 if config.get("set_alpha_to_one", True) else float(shares[0])
 
 
 def _multistep(past: Trajectory, at: int, now: float, after: float, note: str) -> Update:

@@ -118,7 +118,7 @@ def equations(model: Denoiser, found: Trajectory) -> tuple[Equation | None, ...]
         return (*(Equation(_state(found, at + 1), (), BENT) for at in range(whole)), None)
     told: list[Equation | None] = []
     for at in range(whole):
-        step = update(found, at)
+        step = update(found, at, model.config)
         terms = [(factor, *SYMBOLS[what]) for factor, what in step.terms]
         if model.latent:
             terms = [(factor, symbol, None) for factor, symbol, _ in terms]
