@@ -21,4 +21,9 @@ fi
 
 ruff check .
 ruff format --check .
-python -m pytest "$@"
+if [ $# -gt 0 ]; then
+    python -m pytest "$@"
+else # one process a core, each with a thread; then what drives a browser, undisturbed
+    OMP_NUM_THREADS=1 python -m pytest -m "not browser" -n 2 --dist loadfile
+    python -m pytest -m browser
+fi

@@ -95,7 +95,11 @@ def _painter(name: str, recipe: Painting, on_step: Callable[[Any], None], folder
         ref=f"zoo:{name}", title=TITLES[name], task="text-to-image", architecture="UNet2DConditionModel",
         parameters=sum(weight.numel() for part in parts for weight in part.parameters()), shape=(3, side, side),
         labels=(), mean=(0.5,) * 3, std=(0.5,) * 3, dataset=text_to_image.DATASET, seed=recipe.seed,
-        settings={"schedule": made.scheduler.config.beta_schedule, "predicts": made.scheduler.config.prediction_type},
+        settings={
+            "schedule": made.scheduler.config.beta_schedule,
+            "predicts": made.scheduler.config.prediction_type,
+            "guidance": 4.0,  # at which it is measured
+        },
         made=f"python -m explorer.zoo build {name}: {recipe.autoencoder_steps:,} steps of an autoencoder, then "
         f"{recipe.steps:,} of a text encoder and a UNet on its latents and {recipe.layout_steps:,} in which much noise "
         f"counts more, AdamW, batch {recipe.batch}",

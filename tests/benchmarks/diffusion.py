@@ -2,6 +2,7 @@
 
 import json
 import resource
+import statistics
 import time
 from collections.abc import Iterator
 
@@ -37,10 +38,8 @@ def rows() -> Iterator[tuple[str, str, str]]:
     yield f"`{ref}`: one prompt, {STEPS} guided DDIM steps", f"{ours:.2f} s", "≤ 2 s"
     yield "its film in the browser: states, believed pictures, noise", f"{_sent(model) / 1000:.0f} KB", "≤ 300 KB"
     ref = "zoo:points-diffusion"
-    sample(ref, "ddim", 2, 1.0, 0, count=10)
-    start = time.perf_counter()
-    sample(ref, "ddim", 50, 1.0, 0, count=5000)
-    yield f"`{ref}`: 5,000 points, 50 DDIM steps", f"{time.perf_counter() - start:.2f} s", "≤ 0.5 s"
+    taken = [sample(ref, "ddim", 50, 1.0, 0, count=5000).seconds for _ in range(REPEATS)]
+    yield f"`{ref}`: 5,000 points, 50 DDIM steps", f"{statistics.median(taken):.2f} s", "≤ 0.5 s"
     start = time.perf_counter()
     field(ref, torch.zeros(289, 2).numpy(), 500)
     yield f"`{ref}`: the score at 289 places", f"{1000 * (time.perf_counter() - start):.0f} ms", ""

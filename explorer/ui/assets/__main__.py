@@ -200,6 +200,17 @@ def out_of_noise() -> str:
     return svg(*parts)
 
 
+def sampling() -> bytes:
+    """Four prompts drawn at once, state beside belief, as an animation for README."""
+    from explorer.diffusion import export, frames, sample
+
+    prompts = ["a red ring left of a blue star", "a white crescent above a pink heart",
+               "a yellow cross", "a green disc right of an orange triangle"]  # fmt: skip
+    found = sample("zoo:shapes-diffusion", "ddim", 30, 4.0, prompts, 1, len(prompts))
+    model = zoo.load(found.ref)
+    return export.animation([frames.states(model, found), frames.believed(model, found)], "WEBP")
+
+
 def svg(*parts: str) -> str:
     """A picture of these parts on its own ground."""
     ground = f'<rect width="{WIDTH}" height="{HEIGHT}" fill="{GROUND}"/>'
@@ -254,3 +265,4 @@ if __name__ == "__main__":
     for name, drawn in pictures.items():
         (HERE / f"{name}.svg").write_text(drawn, encoding="utf-8")
         print(HERE / f"{name}.svg")
+    (HERE / "screens" / "sampling.webp").write_bytes(sampling())

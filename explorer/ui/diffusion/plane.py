@@ -51,7 +51,7 @@ def _fields(model: Denoiser, wish: Wish, found: Trajectory) -> None:
             Cloud(best.points, mine.labels, "The best that knows these points alone", f"{len(train):,} training points",
                   places=places, arrows=best.values, behind=mine.behind)
         )  # fmt: skip
-    plane(clouds, "field", at=len(chosen) * 2 // 3, extent=EXTENT, side=420)
+    plane(clouds, "field", at=len(chosen) * 2 // 3, extent=EXTENT, side=380)
     st.caption(
         "Arrows are the score: the way uphill on the density of noised points, −ε̂ / √(1 − ᾱ), on one scale a step. The "
         "best possible network that has seen only the training points is known in a formula; one that had learned "
@@ -105,7 +105,7 @@ def _beside(model: Denoiser, wish: Wish) -> None:
         sampler = "flow" if ref.endswith("flow") else "ddim"
         one = replace(wish, ref=ref, sampler=sampler, steps=steps)
         clouds.append(cloud(other, one, drawn(one), other.card.title))
-    plane(clouds, "beside", extent=EXTENT, side=420)
+    plane(clouds, "beside", extent=EXTENT, side=380)
     st.caption(
         "Straight paths can be walked in a few long steps; curved ones can't. Hover over a point to see its path."
     )
