@@ -117,8 +117,14 @@ def test_a_run_of_ones_own_is_opened_at_any_checkpoint():
 
     config = TrainConfig(model="unet", model_settings={"width": 8}, epochs=1, batch_size=512, ema=0.9)
     run = training.fit(config)
-    app = diffusion(model=f"{run.ref}@{run.checkpoints[0]}", steps="3")
+    first = f"{run.ref}@{run.checkpoints[0]}"
+    app = diffusion(model=first, steps="3")
     fine(app)
+    assert app.select_slider(key=f"at-{first}").value == 0
+    assert "After step 0 (untrained)" in said(app)
+    app.select_slider(key=f"at-{first}").set_value(run.checkpoints[-1]).run()
+    fine(app)
+    assert f"After step {run.checkpoints[-1]}" in said(app)
     app = open_app("pages/training.py", run=run.ref)
     fine(app)
     assert "What it drew at this checkpoint" in said(app)
@@ -166,3 +172,17 @@ def test_another_network_is_chosen_without_a_complaint_about_the_link():
     app.selectbox(key="model").set_value(POINTS).run()
     fine(app)
     assert "in the link" not in said(app)
+
+
+def test_what_a_download_takes_is_said_before_it_begins(monkeypatch):
+    from explorer.ui import pickers
+
+    opened = []
+    monkeypatch.setattr(pickers, "_price", lambda ref: zoo.Price(120 * 2**20, 240 * 2**20))
+    monkeypatch.setattr(zoo, "load", lambda ref: opened.append(ref) or 1 / 0)
+    app = diffusion(model="hf:tiny/draws")
+    told = " ".join(info.value for info in app.info).replace("\\", "")
+    assert "downloads 120 MB and takes 240 MB of memory" in told
+    assert app.button(key="agree")
+    assert not opened
+    assert not app.exception

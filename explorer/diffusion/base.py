@@ -32,6 +32,12 @@ class Trajectory:
     cut: int  # tokens that a prompt was too long by
     seconds: float
 
+    @property
+    def sigmas(self) -> np.ndarray:
+        """(E + 1,) the noise in each state for a signal of 1, √((1 − ᾱ) / ᾱ); infinite where there is no signal."""
+        with np.errstate(divide="ignore"):
+            return np.sqrt((1 - self.alphas_bar) / self.alphas_bar)
+
     @cached_property
     def shown(self) -> np.ndarray:
         """(E + 1, N, …) states on one scale: √ᾱ x₀ + √(1 − ᾱ) ε."""

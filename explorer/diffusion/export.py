@@ -40,7 +40,8 @@ def npz(found: Trajectory) -> bytes:
     """Every number of a trajectory as a compressed NumPy archive, by the names of its fields."""
     arrays = {
         "x": found.x, "clean": found.clean, "noise": found.noise, "answers": found.answers,
-        "timesteps": found.timesteps, "alphas_bar": found.alphas_bar, "seeds": np.array(found.seeds),
+        "timesteps": found.timesteps, "alphas_bar": found.alphas_bar,
+        "sigmas": found.sigmas, "seeds": np.array(found.seeds),
         "guidance": np.array(found.guidance), "conditions": np.array(found.conditions),
     }  # fmt: skip
     if found.knowing is not None:

@@ -10,6 +10,7 @@ from explorer import zoo
 from explorer.diffusion import SAMPLERS, sample
 from explorer.diffusion.script import script
 from explorer.errors import ExplorerError
+from explorer.zoo.own import zipped
 from tests import alone
 
 
@@ -20,12 +21,15 @@ def test_a_script_for_every_sampler_and_every_kind_of_network(saved, tmp_path):
     cases["free"] = sample(saved("free", prediction_type="v_prediction"), "ddim", 4)
     cases["classes"] = sample(saved("classes"), "euler", 4, condition=2)
     cases["unguided"] = sample(saved("guided"), "ddpm", 4, 1.0, condition=2)
+    cases["ours"] = sample("zoo:digits-diffusion", "ddim", 3, 2.0, [1, 7], 3, 2)
     cases["prompts"] = sample(saved("prompts"), "dpm_solver", 4, 5.0, ["a red 'ring'", "blue"], 3, 2, "a star")
     for name, found in cases.items():
         (tmp_path / name).mkdir()
         text = script(found)
         assert "explorer" not in text
         (tmp_path / name / "script.py").write_text(text, encoding="utf-8")
+        if name == "ours":  # it wants its model beside it
+            (tmp_path / name / "model.zip").write_bytes(zipped(zoo.load(found.ref)))
     alone.run(
         [tmp_path / name for name in cases], hidden=["torchvision"]
     )  # one built for another torch stops diffusers
