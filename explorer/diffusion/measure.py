@@ -9,6 +9,7 @@ import numpy as np
 
 from explorer import data
 from explorer.data.base import Dataset
+from explorer.data.shapes_prompts import NEVER
 from explorer.diffusion.frames import decoded
 from explorer.diffusion.judges import judge_of
 from explorer.diffusion.sample import opened, sample
@@ -133,7 +134,22 @@ def figures(ref: str) -> dict[str, float]:
         from explorer.diffusion.word_scores import word_scores
 
         told |= word_scores(model).summary
+        if model.card.dataset == "shapes-prompts":
+            told["pairs never seen in training, both right"] = unseen(model)
     return {name: round(value, 4) for name, value in told.items()}
+
+
+def unseen(model: Denoiser, count: int = 200) -> float:
+    """The share of samples that show both the colour and the shape of a pair that is in no training picture."""
+    guidance = model.card.settings.get("guidance", 2.0)
+    pairs = [" ".join(NEVER[number % len(NEVER)]) for number in range(count)]
+    prompts = [f"{'an' if pair[0] in 'aeiou' else 'a'} {pair}" for pair in pairs]
+    drawn = [
+        decoded(model, sample(model, "ddim", 20, guidance, prompts[at : at + BATCH], at, BATCH).x[-1])
+        for at in range(0, count, BATCH)
+    ]
+    right, _ = judge_of(model).right(np.concatenate(drawn), prompts)
+    return float((right[:2] == 1).all(0).mean())
 
 
 def _cloud(model: Denoiser) -> dict[str, float]:
