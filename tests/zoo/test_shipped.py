@@ -9,7 +9,7 @@ import torch
 
 from explorer import data, zoo
 from explorer.borrow import capture
-from explorer.diffusion.measure import COPY, Measurement, figures, measure, unseen
+from explorer.diffusion.measure import COPY, Measurement, figures, measure
 from explorer.zoo.build import text_scores, wholly_right
 from explorer.zoo.card import GENERATION_TASKS, TEXT_TASKS, Card
 from explorer.zoo.sources.zoo import SHIPPED
