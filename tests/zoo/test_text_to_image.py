@@ -27,7 +27,7 @@ def few(monkeypatch):
     data.base._store._held.clear()
 
 
-def test_what_is_built_opens_as_a_pipeline_with_its_judge(few, monkeypatch, tmp_path):
+def test_what_is_built_opens_as_a_pipeline_with_its_judge(few, configure, monkeypatch, tmp_path):
     monkeypatch.setitem(RECIPES, "shapes-diffusion", TINY)
     told = []
     card = build("shapes-diffusion", told.append, tmp_path)
