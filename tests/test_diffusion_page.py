@@ -4,9 +4,9 @@ import pytest
 
 from explorer import zoo
 from explorer.zoo.card import GENERATION_TASKS
-from tests.test_pages import always_inside_app, no_worker_left, open_app, texts
+from tests.test_pages import always_inside_app, open_app, texts
 
-__all__ = ["always_inside_app", "no_worker_left"]  # fixtures of every test here
+__all__ = ["always_inside_app"]  # a fixture of every test here
 
 DIGITS, POINTS, SHAPES = "zoo:digits-diffusion", "zoo:points-diffusion", "zoo:shapes-diffusion"
 

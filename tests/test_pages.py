@@ -6,18 +6,10 @@ import pytest
 from streamlit.runtime.pages_manager import PagesManager
 from streamlit.testing.v1 import AppTest
 
-from explorer import jobs, runs
+from explorer import runs
 from explorer.ui.page import PAGES
 
 ROOT = Path(__file__).parents[1]
-
-
-@pytest.fixture(autouse=True)
-def no_worker_left():
-    """Whatever a page started ends with its test."""
-    yield
-    jobs.engine().close()
-    jobs._engine.cache_clear()
 
 
 @pytest.fixture(autouse=True)

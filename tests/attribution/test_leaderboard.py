@@ -14,13 +14,6 @@ from explorer.errors import ExplorerError
 RACE = Race("zoo:digits-lenet", ("saliency", "grad_cam", "random"), images=6)
 
 
-@pytest.fixture(autouse=True)
-def no_worker_left():
-    yield
-    jobs.engine().close()
-    jobs._engine.cache_clear()
-
-
 def ended(id: str) -> jobs.JobStatus:
     deadline = time.monotonic() + 90
     while time.monotonic() < deadline:
