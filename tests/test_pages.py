@@ -78,6 +78,7 @@ def test_every_data_set_offers_only_networks_that_can_take_it(dataset):
     app.selectbox(key="data").set_value(dataset).run()
     assert not app.exception
     assert app.selectbox(key="network").options == models.fitting(data.about(dataset).shape, data.about(dataset).task)
+    assert app.selectbox(key="network").value == {"points": "mlp"}.get(dataset, "lenet")  # what names, not what draws
 
 
 def test_what_does_not_fit_is_said_before_anything_starts():

@@ -11,7 +11,7 @@ from explorer.ui.controls import controls
 from explorer.ui.page import plain
 from explorer.ui.pickers import choose
 
-USUAL = ("lenet", "gpt")  # what is trained unless something else is chosen
+USUAL = ("lenet", "mlp", "gpt")  # what is trained unless something else is chosen
 
 
 def recipe(own: list[str]) -> TrainConfig:
