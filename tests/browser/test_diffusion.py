@@ -51,14 +51,14 @@ def test_steps_are_scrubbed_and_the_link_opens_on_the_same_one(diffusion, open_p
 
 def test_a_fork_is_made_and_its_link_opens_alike(diffusion, open_page):
     page = settled(open_page(f"{diffusion}?{DIGITS}&class=3&steps=10&view=Another+future"))
-    expect(page.get_by_text("Forked after 3").first).to_be_visible(timeout=30_000)
+    expect(page.get_by_text("Forked after 2").first).to_be_visible(timeout=30_000)
     page.get_by_role("slider", name="Fork after so many evaluations").focus()
     page.keyboard.press("ArrowRight")
-    page.wait_for_url(re.compile("fork=4"), timeout=20_000)
-    expect(page.get_by_text("Forked after 4").first).to_be_visible(timeout=30_000)
+    page.wait_for_url(re.compile("fork=3"), timeout=20_000)
+    expect(page.get_by_text("Forked after 3").first).to_be_visible(timeout=30_000)
     settled(page)
     other = settled(open_page(page.url))
-    expect(other.get_by_text("Forked after 4").first).to_be_visible(timeout=30_000)
+    expect(other.get_by_text("Forked after 3").first).to_be_visible(timeout=30_000)
     shots = [
         one.locator("canvas").nth(3).evaluate("canvas => canvas.toDataURL()") for one in (page, other)
     ]  # the believed picture of the fork, pixel by pixel

@@ -46,7 +46,7 @@ def _fork(model: Denoiser, wish: Wish) -> None:
     with left:
         at = 0
         if whole > 1:
-            at = st.slider("Fork after so many evaluations", 0, whole - 1, min(whole // 3, whole - 1), key="fork",
+            at = st.slider("Fork after so many evaluations", 0, whole - 1, min(whole // 5, whole - 1), key="fork",
                            bind="query-params")  # fmt: skip
         changes = _condition(model, wish)
     with right:

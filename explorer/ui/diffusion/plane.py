@@ -27,9 +27,8 @@ def score_field(model: Denoiser, wish: Wish) -> None:
     """Points and arrows, the network's own and the ideal ones; and the other way of learning on the same data."""
     if model.x_shape != (2,):
         raise ExplorerError("The score field", f"{model.card.ref} draws pictures, not points", "Choose points")
-    wish = replace(wish, conditions=() if model.avoids else wish.conditions)
-    found = drawn(wish)
-    _fields(model, wish, found)
+    whole = replace(wish, conditions=() if model.avoids else wish.conditions)
+    _fields(model, whole, drawn(whole))
     if model.card.ref in OTHER:
         _beside(model, wish)
 
@@ -98,13 +97,13 @@ def _beside(model: Denoiser, wish: Wish) -> None:
     """Diffusion and flow matching, learned from the same points, drawn from the same noise."""
     st.markdown("**Diffusion beside flow matching**, learned from the same points and drawn from the same noise")
     refs = sorted((model.card.ref, OTHER[model.card.ref]))
-    steps = st.select_slider("Steps of both", [1, 2, 3, 5, 10, 20, 50], 10, key="both-steps")
+    steps = st.select_slider("Steps of both", [1, 2, 3, 5, 10, 20, 50], 20, key="both-steps")
     clouds = []
     for ref in refs:
         other = zoo.load(ref)
         sampler = "flow" if ref.endswith("flow") else "ddim"
         one = replace(wish, ref=ref, sampler=sampler, steps=steps)
-        clouds.append(cloud(other, one, drawn(one), other.card.title))
+        clouds.append(cloud(other, one, drawn(one), "Flow matching" if ref.endswith("flow") else "Diffusion"))
     plane(clouds, "beside", extent=EXTENT, side=380)
     st.caption(
         "Straight paths can be walked in a few long steps; curved ones can't. Hover over a point to see its path."

@@ -66,7 +66,7 @@ def _promised(model: Denoiser) -> None:
         return
     st.markdown("**On its card**, as measured when it was made")
     rows = {name: (value, _of_real(name, figures)) for name, value in figures.items() if name not in REAL.values()}
-    table = pd.DataFrame(rows, index=["samples", "real ones"]).T.rename_axis("measure").reset_index()
+    table = pd.DataFrame(rows, index=["samples", "real ones"], dtype=float).T.rename_axis("measure").reset_index()
     table = table[~table["measure"].str.endswith("of real ones")]
     st.dataframe(table.style.format(precision=3, na_rep="–", subset=["samples", "real ones"]), hide_index=True,
                  width="content", height="content")  # fmt: skip
