@@ -15,6 +15,8 @@ from types import ModuleType
 from typing import Any
 
 from explorer import models, runs, zoo
+from explorer.zoo import own
+from explorer.zoo.card import GENERATION_TASKS, TEXT_TASKS
 from explorer.zoo.model import Model
 
 OURS = "explorer"
@@ -63,6 +65,19 @@ def weights_file(ref: str) -> Path:
         return SHIPPED / parsed.name / "model.safetensors"
     settled = run.settle(parsed)
     return runs.checkpoint(runs.folder(settled.name), settled.step)
+
+
+def beside(model: Model) -> tuple[str, ...]:
+    """The names of the files that a script wants beside it, for `file_of`; none for what it opens by name."""
+    if zoo.parse(model.card.ref).source not in ("zoo", "run"):
+        return ()
+    packed = model.card.task in TEXT_TASKS or model.card.task in GENERATION_TASKS
+    return ("model.zip",) if packed else ("model.safetensors",)
+
+
+def file_of(model: Model, name: str) -> bytes:
+    """The contents of a file that a script wants beside it: one of `beside`."""
+    return own.zipped(model) if name == "model.zip" else weights_file(model.card.ref).read_bytes()
 
 
 class Parts:

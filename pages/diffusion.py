@@ -5,13 +5,14 @@ import streamlit as st
 from explorer import zoo
 from explorer.diffusion.sample import opened
 from explorer.ui.catalogue import catalogue, generates
+from explorer.ui.checkpoint import at_checkpoint
 from explorer.ui.diffusion.fork import fork
 from explorer.ui.diffusion.forward import forward
 from explorer.ui.diffusion.guidance import guidance
 from explorer.ui.diffusion.own_points import own_points
 from explorer.ui.diffusion.plane import score_field
 from explorer.ui.diffusion.quality import quality
-from explorer.ui.diffusion.question import at_checkpoint, draws, question
+from explorer.ui.diffusion.question import draws, question
 from explorer.ui.diffusion.reverse import reverse
 from explorer.ui.diffusion.samplers import samplers
 from explorer.ui.diffusion.words import words
@@ -41,7 +42,7 @@ st.title("From noise to a picture, step by step", anchor=False)
 with guard():
     left, right = st.columns([1, 3], gap="large")
     with left:
-        ref = at_checkpoint(model_picker(draws, USUAL))
+        ref = at_checkpoint(model_picker(draws, USUAL), "The same noise at every checkpoint.")
         catalogue(generates)
         agreed(ref)
         with st.spinner(f"Opening {ref}", show_time=True):

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_map_only
 
 from explorer.activations.base import CALL, Activations, Layer
 from explorer.activations.feed import Feed, feed, opened, room
@@ -121,7 +122,7 @@ def watched(net: nn.Module, names: Sequence[str], copy: bool = False, graph: boo
                 inputs, keywords, output = (mapped(one, Tensor.clone) for one in (inputs, keywords, output))
             versions = _versions((first_tensor(output), first_tensor((*inputs, *keywords.values()))))
             calls.append(Call(called, part, inputs, keywords, output, versions))
-            return mapped(output, Tensor.clone) if graph and isinstance(output, Tensor) else None
+            return tree_map_only(Tensor, Tensor.clone, output) if graph else None
 
         return parts[name].register_forward_hook(keep, with_kwargs=True)
 

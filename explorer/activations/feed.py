@@ -98,7 +98,7 @@ def feed(model: Model, x: Any = None, condition: str | None = None, time: float 
 
 
 def sample(model: Model, count: int, split: str = "test", seed: int = 0, time: float = TIME) -> Feed:
-    """The first `count` examples of the network's own data, with their true classes; soft noise where there are none."""
+    """The first `count` examples of the network's own data, with the truth; soft noise where there are none."""
     found = dataset(model, split)
     if found is None:
         return _soft(model, count, seed)

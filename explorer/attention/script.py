@@ -11,13 +11,10 @@ from explorer.attention.reading import ANSWER, opened
 from explorer.attribution import rollout
 from explorer.attribution.explain import seen
 from explorer.errors import ExplorerError
-from explorer.source import Parts, imports, own_network, picture, weights_file
-from explorer.zoo import own
+from explorer.source import Parts, beside, imports, own_network, picture
 from explorer.zoo.model import Model
 from explorer.zoo.saved_text import AUTO
 from explorer.zoo.text import Encoded, TextModel
-
-__all__ = ["beside", "script"]
 
 UNHARMED = 'sys.modules["torchvision"] = None  # not needed here, and one built for another torch stops transformers'
 EAGER = 'attn_implementation="eager"'  # the attention of transformers that gives its weights
@@ -37,33 +34,21 @@ def script(ref: str | Model, text_or_image: Any, text_b: str | None = None) -> s
     return _of_picture(model, text_or_image)
 
 
-def beside(model: Model) -> tuple[str, ...]:
-    """The names of the files that the script wants beside it, for `file_of`; none for what it opens by name."""
-    if zoo.parse(model.card.ref).source not in ("zoo", "run"):
-        return ()
-    return ("model.zip",) if isinstance(model, TextModel) else ("model.safetensors",)
-
-
-def file_of(model: Model, name: str) -> bytes:
-    """The contents of a file that the script wants beside it: one of `beside`."""
-    return own.zipped(model) if name == "model.zip" else weights_file(model.card.ref).read_bytes()
-
-
 def _of_text(model: TextModel, text: str, second: str | None) -> str:
     encoded = model.encode(text, second)
-    auto, both = _auto(model), model.kind == "encoder-decoder"
-    name, revision = _address(model)
+    kind, both = auto(model), model.kind == "encoder-decoder"
+    name, revision = address(model)
     packed = bool(beside(model))
     given = {"decoder_input_ids": "torch.tensor([decoder_ids])"} if both else {}
     given |= {"output_attentions": "True"} | ({} if model.kind == "encoder" else {"use_cache": "False"})
     parts = {part: f"out.{part}_attentions" for part in ("encoder", "decoder", "cross")} if both else {}
     return _script(
-        {"import numpy as np", "import torch", f"from transformers import {auto}, AutoTokenizer"},
+        {"import numpy as np", "import torch", f"from transformers import {kind}, AutoTokenizer"},
         [
             "# 1. The network",
             *([f'ZipFile("model.zip").extractall({name})  # {model.card.ref}'] if packed else []),
             f"tokenizer = AutoTokenizer.from_pretrained({name}{revision})",
-            f"net = {auto}.from_pretrained({name}{revision}, {EAGER}, dtype=torch.float32).eval()",
+            f"net = {kind}.from_pretrained({name}{revision}, {EAGER}, dtype=torch.float32).eval()",
             "",
             "# 2. What it reads",
             *_inputs(model, encoded, text, None if both else second),
@@ -89,7 +74,7 @@ def _of_picture(model: Model, image: Any) -> str:
         )  # fmt: skip
     parts, source = Parts(), zoo.parse(model.card.ref).source
     if source in ("hf", "file"):
-        name, revision = _address(model)
+        name, revision = address(model)
         parts.imports.add("from transformers import AutoModelForImageClassification")
         net = [f"net = AutoModelForImageClassification.from_pretrained({name}{revision}, {EAGER}).eval()"]
         look = ["    layers = net(pixel_values=x, output_attentions=True).attentions"]
@@ -149,7 +134,7 @@ def _script(needed: set[str], lines: Sequence[str], parts: dict[str, str], stand
     )
 
 
-def _auto(model: TextModel) -> str:
+def auto(model: TextModel) -> str:
     """The Auto class of transformers that opens the network."""
     from transformers.models.auto.modeling_auto import MODEL_FOR_TEXT_ENCODING_MAPPING_NAMES as ENCODING
 
@@ -157,7 +142,7 @@ def _auto(model: TextModel) -> str:
     return "AutoModelForTextEncoding" if bare else AUTO[model.card.task]
 
 
-def _address(model: Model) -> tuple[str, str]:
+def address(model: Model) -> tuple[str, str]:
     """Where `from_pretrained` finds the network, and the keyword of its revision, as they are written."""
     parsed = zoo.parse(model.card.ref)
     if parsed.source not in ("hf", "file"):

@@ -43,7 +43,7 @@ def overlay(found: Attribution, show: str = "signed", opacity: float = 0.75, top
     values = {"signed": values, "size": np.abs(values), "for": values.clip(0), "against": values.clip(max=0)}[show]
     values = values.clip(-1, 1)
     stops = LIGHT.sequential if show == "size" else LIGHT.diverging
-    colours = _paint(values if show == "size" else (values + 1) / 2, stops)  # (H, W, 3)
+    colours = paint(values if show == "size" else (values + 1) / 2, stops)  # (H, W, 3)
     grey = np.repeat(found.picture.mean(2, keepdims=True), 3, 2)
     share = min(1.0, 2 * opacity)
     under = found.picture * (1 - share) + grey * share  # (H, W, C) broadcast to 3
@@ -168,7 +168,7 @@ def _sharp(pixels: np.ndarray, side: int) -> Image.Image:
     return whole.resize((whole.width * factor, whole.height * factor), Image.Resampling.NEAREST)
 
 
-def _paint(values: np.ndarray, colours: Sequence[str]) -> np.ndarray:
+def paint(values: np.ndarray, colours: Sequence[str]) -> np.ndarray:
     """Amounts from 0 to 1, (H, W), as colours between the given ones, (H, W, 3)."""
     stops = np.array([ImageColor.getrgb(colour) for colour in colours], float)
     at = values * (len(stops) - 1)

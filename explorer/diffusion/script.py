@@ -89,7 +89,7 @@ def _asked(found: Trajectory, model: Denoiser, guided: bool) -> list[str]:
         return [f'given = {{"class_labels": torch.tensor({[*away, *numbers] if guided else numbers})}}']
     return [
         'tokenizer = AutoTokenizer.from_pretrained(folder, subfolder="tokenizer")',
-        'encoder = CLIPTextModel.from_pretrained(folder, subfolder="text_encoder").eval()',
+        'encoder = CLIPTextModel.from_pretrained(folder, subfolder="text_encoder").float().eval()',
         f"prompts = {[*([found.avoid] * len(found.conditions) if guided else []), *found.conditions]!r}",
         "longest = tokenizer.model_max_length",
         'tokens = tokenizer(prompts, padding="max_length", truncation=True, max_length=longest, return_tensors="pt")',

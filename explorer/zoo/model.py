@@ -75,7 +75,7 @@ class Model:
         array = np.atleast_2d(np.asarray(x, dtype=np.float32))
         if array.ndim != 2 or array.shape[1:] != self.card.shape:
             raise ExplorerError("The points", f"they have the shape {array.shape}", "Give pairs of numbers, (N, 2)")
-        points = torch.from_numpy(array).to(self.device)  # (N, 2)
+        points = torch.tensor(array, device=self.device)  # (N, 2)
         return (points - points.new_tensor(self.card.mean)) / points.new_tensor(self.card.std)
 
 

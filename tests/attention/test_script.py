@@ -10,8 +10,9 @@ from PIL import Image
 
 from explorer import training, zoo
 from explorer.attention import AttentionPatterns, attend
-from explorer.attention.script import beside, file_of, script
+from explorer.attention.script import script
 from explorer.errors import ExplorerError
+from explorer.source import beside, file_of
 from explorer.training import TrainConfig
 from tests import alone
 from tests.attention import nets

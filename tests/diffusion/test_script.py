@@ -23,12 +23,13 @@ def test_a_script_for_every_sampler_and_every_kind_of_network(saved, tmp_path):
     cases["unguided"] = sample(saved("guided"), "ddpm", 4, 1.0, condition=2)
     cases["ours"] = sample("zoo:digits-diffusion", "ddim", 3, 2.0, [1, 7], 3, 2)
     cases["prompts"] = sample(saved("prompts"), "dpm_solver", 4, 5.0, ["a red 'ring'", "blue"], 3, 2, "a star")
+    cases["words"] = sample("zoo:shapes-diffusion", "ddim", 3, 4.0, "a red ring")  # its text encoder is saved in halves
     for name, found in cases.items():
         (tmp_path / name).mkdir()
         text = script(found)
         assert "explorer" not in text
         (tmp_path / name / "script.py").write_text(text, encoding="utf-8")
-        if name == "ours":  # it wants its model beside it
+        if found.ref.startswith("zoo:"):  # it wants its model beside it
             (tmp_path / name / "model.zip").write_bytes(zipped(zoo.load(found.ref)))
     alone.run(
         [tmp_path / name for name in cases], hidden=["torchvision"]
@@ -36,7 +37,7 @@ def test_a_script_for_every_sampler_and_every_kind_of_network(saved, tmp_path):
     for name, found in cases.items():
         drawn = np.load(tmp_path / name / "samples.npy")
         expected = found.x[-1]
-        if name == "prompts":
+        if name in ("prompts", "words"):
             with zoo.load(found.ref).borrow() as parts, torch.inference_mode():
                 expected = (
                     parts["vae"].decode(torch.tensor(expected) / parts["vae"].config.scaling_factor).sample.numpy()

@@ -6,9 +6,10 @@ import streamlit as st
 
 from explorer.attention import AttentionPatterns, export
 from explorer.attention.roles import RoleScores
-from explorer.attention.script import beside, file_of, script
+from explorer.attention.script import script
 from explorer.charts.figure import Figure
 from explorer.errors import ExplorerError
+from explorer.source import beside, file_of
 from explorer.ui.attention.question import Asked
 from explorer.ui.attention.roles import short
 from explorer.ui.attention_views import Selection

@@ -2,7 +2,6 @@
 
 import streamlit as st
 
-from explorer import runs, zoo
 from explorer.data.shapes_prompts import COLOURS, DRAWN
 from explorer.diffusion import SAMPLERS
 from explorer.diffusion.samplers import unfit
@@ -24,22 +23,6 @@ CLOUD = 2000  # points that are drawn at once
 def draws(card: Card) -> bool:
     """A network that draws."""
     return card.task in GENERATION_TASKS
-
-
-def at_checkpoint(ref: str) -> str:
-    """The ref of a run at the checkpoint that is chosen, the best one first; any other ref as it is."""
-    parsed = zoo.parse(ref)
-    if parsed.source != "run":
-        return ref
-    folder = runs.folder(parsed.name)
-    kept, best = runs.checkpoints(folder), runs.best(folder)
-    if len(kept) < 2:
-        return ref
-    named = {0: " (untrained)", best: " (lowest validation loss)", kept[-1]: " (last)"}
-    asked = parsed.step if parsed.step in kept else best
-    step = st.select_slider("Checkpoint", kept, asked, key=f"at-{ref}", help="The same noise at every checkpoint.")
-    st.caption(f"After step {step}{named.get(step, '')}.")
-    return f"run:{parsed.name}@{step}"
 
 
 def question(model: Denoiser) -> Wish:
