@@ -1,7 +1,8 @@
 """Every layer's values in one pass of a network, whatever its layers give out and however they are used."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import weakref
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -17,6 +18,7 @@ from explorer.errors import ExplorerError
 from explorer.zoo.model import Model
 
 WANTS = ("output", "input", "weight", "gradient")
+_written: weakref.WeakKeyDictionary[Model, set[str]] = weakref.WeakKeyDictionary()  # layers that followers write into
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,11 +106,13 @@ def calm(net: nn.Module) -> Iterator[None]:
 
 
 @contextmanager
-def watched(net: nn.Module, names: Sequence[str], copy: bool = False, graph: bool = False) -> Iterator[list[Call]]:
+def watched(
+    net: nn.Module, names: Sequence[str], copied: Collection[str] = (), graph: bool = False
+) -> Iterator[list[Call]]:
     """Every call of the named layers inside the `with`, in the order in which they finish.
 
-    copy: keep copies, for layers whose followers write into what they gave. graph: what follows goes on with a copy, so
-    that gradients can be taken with respect to what was kept.
+    copied: layers whose followers write into what they gave, so that copies are kept. graph: what follows goes on with
+    a copy, so that gradients can be taken with respect to what was kept.
     """
     calls: list[Call] = []
     count: dict[str, int] = {}
@@ -118,7 +122,7 @@ def watched(net: nn.Module, names: Sequence[str], copy: bool = False, graph: boo
         def keep(part: nn.Module, inputs: tuple[Any, ...], keywords: dict[str, Any], output: Any) -> Any:
             count[name] = count.get(name, 0) + 1
             called = name if count[name] == 1 else f"{name}{CALL}{count[name]}"
-            if copy:
+            if name in copied:
                 inputs, keywords, output = (mapped(one, Tensor.clone) for one in (inputs, keywords, output))
             versions = _versions((first_tensor(output), first_tensor((*inputs, *keywords.values()))))
             calls.append(Call(called, part, inputs, keywords, output, versions))
@@ -137,18 +141,17 @@ def watched(net: nn.Module, names: Sequence[str], copy: bool = False, graph: boo
 
 
 def passed(given: Feed, net: nn.Module, names: Sequence[str]) -> tuple[list[Call], Tensor]:
-    """One pass that copies nothing, and a second one for the few layers whose followers wrote into what they gave."""
+    """One pass that copies only what followers write into; the first time, when that is not known, maybe a second."""
+    spoiled = _written.setdefault(given.model, set())
     with torch.inference_mode(False), torch.no_grad():  # in inference mode tensors don't count what is written
         given = plain(given)
-        with watched(net, names) as calls:
-            answer = given.run(net)
-        again = dict.fromkeys(call.name.partition(CALL)[0] for call in calls if call.spoiled)
-        if again:
-            with watched(net, list(again), copy=True) as copies:
-                given.run(net)
-            fresh = {call.name: call for call in copies}
-            calls = [fresh.get(call.name, call) for call in calls]
-    return calls, answer
+        while True:
+            with watched(net, names, frozenset(spoiled)) as calls:
+                answer = given.run(net)
+            more = {call.name.partition(CALL)[0] for call in calls if call.spoiled} - spoiled
+            if not more:
+                return calls, answer
+            spoiled |= more
 
 
 def plain(given: Feed) -> Feed:
