@@ -200,6 +200,29 @@ def out_of_noise() -> str:
     return svg(*parts)
 
 
+def layers() -> str:
+    """One scene, and the maps of four layers on the way to its answer that vary most, from edges to objects."""
+    from explorer.activations import capture
+
+    model, index = zoo.load("zoo:shapes-resnet"), 3
+    scene = data.load("shapes", "test").x[index]
+    found = capture(model, scene)
+    shown = [layer for layer in found if layer.kind in ("ReLU", "BasicBlock") and "." in layer.name]
+    steps = [shown[round(at)] for at in np.linspace(0, len(shown) - 1, 4)]
+    parts = [
+        image(scene, 30, 138, 124, 124),
+        text(model.labels[int(found.answer.argmax())], 92, 292, 22, ORANGE, "middle"),
+    ]
+    for column, layer in enumerate(steps):
+        maps = layer.output[0]  # (K, h, w)
+        strongest = np.argsort(-maps.var((1, 2)), kind="stable")[:4]
+        x = 186 + 112 * column
+        parts.append(text(layer.name, x + 40, 34, 17, INK, "middle"))
+        for row, unit in enumerate(strongest):
+            parts.append(image(paint(maps[unit] / maps[unit].max()), x, 48 + 86 * row, 80, 80))
+    return svg(*parts)
+
+
 def sampling() -> bytes:
     """Four prompts drawn at once, state beside belief, as an animation for README."""
     from explorer.diffusion import export, frames, sample
@@ -260,7 +283,7 @@ if __name__ == "__main__":
     film = train()
     pictures = {
         "home": belief(film), "training": curves(film), "models": answers(), "attribution": evidence(),
-        "attention": heads(), "diffusion": out_of_noise(),
+        "attention": heads(), "diffusion": out_of_noise(), "activations": layers(),
     }  # fmt: skip
     for name, drawn in pictures.items():
         (HERE / f"{name}.svg").write_text(drawn, encoding="utf-8")
