@@ -45,6 +45,20 @@ def test_every_way_to_another_future(way):
     assert app.segmented_control(key="way").value == way
 
 
+def test_painting_begins_with_the_first_object_in_another_colour():
+    app = diffusion(view="Another future", way="Paint into one", steps="3")
+    fine(app)
+    assert "a green cross above a yellow crescent" in said(app)
+    assert app.text_input(key="paint-prompt").value == "a red cross above a yellow crescent"
+    assert "the object that its caption names first" in said(app)
+
+
+def test_before_anything_is_trained_shipped_networks_show_what_will_come():
+    app = diffusion(model=POINTS, view="Your points")
+    fine(app)
+    assert "as the shipped networks draw them" in said(app)
+
+
 @pytest.mark.parametrize(
     "view", ["From noise", "Into noise", "Samplers", "Another future", "Score field", "Your points"]
 )

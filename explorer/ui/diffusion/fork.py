@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import streamlit as st
 
+from explorer.data.shapes_prompts import COLOURS
 from explorer.diffusion import Trajectory, between, from_picture
 from explorer.diffusion import fork as fork_at
 from explorer.diffusion.samplers import SAMPLERS
@@ -13,7 +14,7 @@ from explorer.diffusion.wish import Wish
 from explorer.ui.diffusion.cloud import cloud
 from explorer.ui.diffusion.drawn import drawn, named, track, worked_out
 from explorer.ui.diffusion.question import fitting_samplers, prompt_box, told_unknown
-from explorer.ui.diffusion.source import source
+from explorer.ui.diffusion.source import own_test, source
 from explorer.ui.film import film
 from explorer.ui.page import guard, plain
 from explorer.ui.pickers import choose
@@ -22,6 +23,7 @@ from explorer.ui.sketch import paint_mask
 from explorer.zoo.denoiser import Denoiser
 
 SAME = "as it was"
+ROOM = 2  # pixels around an object that are painted anew with it
 LAST = 2**31 - 1  # the largest seed
 
 
@@ -106,12 +108,41 @@ def _paint(model: Denoiser, wish: Wish) -> None:
     with left:
         picture = source(model)
         mask = paint_mask(picture, "mask")
-        if not mask.any():
+        known = _known(model, picture)
+        if model.kind == "text":
+            usual = _recoloured(known[1]) if known else wish.conditions[0]
+            prompt = prompt_box("Prompt for the whole picture", "paint-prompt", usual)
+            told_unknown(model, prompt)
+            wish = replace(wish, conditions=(prompt,))
+        if not mask.any() and known:
+            st.caption("Nothing is marked yet: until then the object that its caption names first is painted anew.")
+            mask = known[0]
+        elif not mask.any():
             st.caption("Nothing is marked yet: until then the right half is painted anew.")
             mask = mask.copy()
             mask[:, mask.shape[1] // 2 :] = True
     with right:
         _drawn_over(model, wish, picture, 1.0, mask)
+
+
+def _known(model: Denoiser, picture: np.ndarray) -> tuple[np.ndarray, str] | None:
+    """Where the first object of a test picture is, with some room around it, and its caption; None of any other."""
+    test, at = own_test(model), st.session_state.get("example", 0)
+    if test is None or test.masks is None or test.captions is None or not np.array_equal(test.x[at], picture):
+        return None
+    padded = np.pad(test.masks[at], ROOM)
+    height, width = picture.shape[:2]
+    shifts = [padded[y : y + height, x : x + width] for y in range(2 * ROOM + 1) for x in range(2 * ROOM + 1)]
+    return np.any(shifts, 0), test.captions[at]
+
+
+def _recoloured(caption: str) -> str:
+    """The caption with its first colour another one."""
+    words = caption.split()
+    at = next((at for at, word in enumerate(words) if word in COLOURS), None)
+    if at is not None:
+        words[at] = next(colour for colour in ("red", "blue", "yellow") if colour not in words)
+    return " ".join(words)
 
 
 def _drawn_over(model: Denoiser, wish: Wish, picture: np.ndarray, strength: float, mask: np.ndarray | None) -> None:

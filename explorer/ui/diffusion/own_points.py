@@ -25,6 +25,7 @@ LEAST = 100  # points that can be learned from
 EPOCHS, STEPS = 200, 3000  # of training: about twenty seconds
 BATCHES = (8, 16, 32, 64, 128, 256)
 WAYS = {"epsilon": "Diffusion", "flow": "Flow matching"}
+SHIPPED = {"epsilon": "zoo:points-diffusion", "flow": "zoo:points-flow"}
 RUNS = "drawn-runs"  # in the session: what was trained on the drawing, by way
 
 
@@ -79,7 +80,8 @@ def _outcome() -> None:
     """The runs on the drawing: one that goes on, and the clouds of those that have ended."""
     found = st.session_state.get(RUNS, {})
     if not found:
-        st.info("What the network draws after it has learned stands here.", icon=":material/draw:")
+        st.caption("Until a network has learned your drawing: two spirals, as the shipped networks draw them.")
+        _clouds(SHIPPED)
         return
     for ref in found.values():
         id = zoo.parse(ref).name
@@ -107,5 +109,6 @@ def _clouds(found: dict[str, str]) -> None:
     if clouds:
         plane(clouds, "drawn", extent=EXTENT)
     for way, ref in found.items():
-        st.page_link("pages/training.py", label=f"How {WAYS[way].lower()} learned it", icon=":material/show_chart:",
-                     query_params={"run": ref})  # fmt: skip
+        if ref.startswith("run:"):
+            st.page_link("pages/training.py", label=f"How {WAYS[way].lower()} learned it",
+                         icon=":material/show_chart:", query_params={"run": ref})  # fmt: skip
