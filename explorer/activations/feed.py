@@ -74,13 +74,21 @@ def opened(ref: str | Model) -> Model:
     return zoo.load(ref) if isinstance(ref, str) else ref
 
 
-def feed(model: Model, x: Any = None, condition: str | None = None, time: float = TIME, seed: int = 0) -> Feed:
+def feed(
+    model: Model,
+    x: Any = None,
+    condition: str | None = None,
+    time: float = TIME,
+    seed: int = 0,
+    text_b: str | None = None,
+) -> Feed:
     """Inputs as this network takes them.
 
     x: pictures or points as `Model.preprocess` takes them; a text or a list of texts; of a denoiser clean pictures or
     points, which are noised up to `time` (0 nothing, 1 all noise) with noise drawn from `seed`. None: the first test
     example of its own data, or soft noise where these are not here. A `Feed` is given back as it is.
     condition: of a denoiser, what they are to become; None asks for nothing, or for the first class where it must.
+    text_b: of one text to an encoder a second one; to an encoder-decoder what its decoder is to say.
     Raises ExplorerError for what this network does not take.
     """
     if isinstance(x, Feed):
@@ -90,7 +98,7 @@ def feed(model: Model, x: Any = None, condition: str | None = None, time: float 
     if isinstance(model, Denoiser):
         return _noised(model, x, (condition,), time, seed)
     if isinstance(model, TextModel):
-        return _texts(model, x)
+        return _text(model, x, text_b) if isinstance(x, str) else _texts(model, x)
     if isinstance(x, str):
         read(model, x).__enter__()  # refuses with the reason
     prepared = model.preprocess(x)
@@ -140,7 +148,7 @@ def _pixels(x: Any, prepared: Tensor) -> np.ndarray | None:
 def _soft(model: Model, count: int, seed: int) -> Feed:
     """Something that every network answers somehow, where nothing better is known."""
     if model.card.task in TEXT_TASKS:
-        return _texts(model, "The keys that lay beside the cabinet were lost.")
+        return _text(model, "The keys that lay beside the cabinet were lost.")
     dice = np.random.default_rng(seed)
     shape = model.card.shape
     if len(shape) == 1:
@@ -168,28 +176,35 @@ def _noised(model: Denoiser, x: Any, conditions: Sequence[str | None], time: flo
     return Feed(model, {"x": state}, wanted, told(model.config, at), pixels=pixels)
 
 
-def _texts(model: TextModel, x: Any) -> Feed:
-    """Texts, padded to the longest; of one text its tokens as well."""
-    texts = [x] if isinstance(x, str) else x
+def _text(model: TextModel, text: str, second: str | None = None) -> Feed:
+    """One text, or a pair, with its tokens; of an encoder-decoder those of its decoder."""
+    with read(model, text, second) as reading:
+        inputs, device = dict(reading.inputs), model.device
+        if reading.decoder_ids:
+            inputs["decoder_input_ids"] = torch.tensor([reading.decoder_ids], device=device)
+        tokens = reading.decoder_tokens or reading.tokens
+        return Feed(model, inputs, keep=torch.ones(1, len(tokens), dtype=torch.bool, device=device), tokens=tokens)
+
+
+def _texts(model: TextModel, texts: Any) -> Feed:
+    """Several texts, padded to the longest."""
     if not isinstance(texts, list | tuple) or not texts or not all(isinstance(one, str) for one in texts):
-        raise ExplorerError(f"A {type(x).__name__} for {model.card.ref}", "this model reads texts", "Give a text")
+        raise ExplorerError(f"A {type(texts).__name__} for {model.card.ref}", "this model reads texts", "Give a text")
     rows: list[list[int]] = []
     answers: list[list[int]] = []
-    tokens: tuple[str, ...] = ()
     for text in texts:
         with read(model, text) as reading:
             rows.append(reading.encoded.ids)
             answers.append(list(reading.decoder_ids))
-            tokens = reading.decoder_tokens or reading.tokens
-    return _padded(model, rows, answers if answers[0] else None, tokens if len(texts) == 1 else ())
+    return _padded(model, rows, answers if answers[0] else None)
 
 
-def _padded(model: TextModel, rows: list[list[int]], answers: list[list[int]] | None, tokens: tuple[str, ...]) -> Feed:
+def _padded(model: TextModel, rows: list[list[int]], answers: list[list[int]] | None) -> Feed:
     ids, keep = _square(rows, model.pad_id, model.device)
     inputs = {"input_ids": ids, "attention_mask": keep.long()}
     if answers is not None:
         inputs["decoder_input_ids"], keep = _square(answers, model.pad_id, model.device)
-    return Feed(model, inputs, keep=keep, tokens=tokens)
+    return Feed(model, inputs, keep=keep)
 
 
 def _square(rows: list[list[int]], fill: int, device: torch.device) -> tuple[Tensor, Tensor]:
@@ -209,7 +224,7 @@ def _rows(model: TextModel, found: data.Dataset, count: int) -> Feed:
         said = [[int(token) for token in row if token >= 0] for row in truth]
         answers = [[START, *one[:-1]] for one in said]
         truth = np.array([one + [-100] * (max(map(len, said)) - len(one)) for one in said])
-    made = _padded(model, rows, answers, ())
+    made = _padded(model, rows, answers)
     if model.kind == "decoder":  # at each token the next one is asked
         truth = np.concatenate([truth[:, 1:], np.full((len(truth), 1), -100)], 1)
     return replace(made, y=truth[:, : made.keep.shape[1]])

@@ -211,3 +211,13 @@ def test_the_first_examples_come_with_their_truth():
             if card.task != "fill-mask":  # which words it is to guess is drawn in training
                 right = (logits.argmax(-1).numpy() == given.y)[asked].mean()
                 assert right > 0.4, card.ref
+
+
+def test_a_second_text_is_read_too():
+    model = zoo.load("zoo:dates-seq2seq")
+    given = feed(model, "the 3rd of march 2021", text_b="1999-01-01")
+    assert "9" in given.tokens
+    assert "9" not in feed(model, "the 3rd of march 2021").tokens
+    pair = feed(zoo.load("zoo:story-bert"), "the bear finds boris .", text_b="anna follows the cat .")
+    assert len(pair.tokens) > len(feed(zoo.load("zoo:story-bert"), "the bear finds boris .").tokens) + 5
+    assert capture(pair.model, pair).answer.shape[1] == len(pair.tokens)
