@@ -1,0 +1,1 @@
+"""What the Activations page draws, a file for each view."""
