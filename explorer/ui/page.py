@@ -53,6 +53,14 @@ PAGES = (
         "The heads of a small language model, each in the colour of what it does",
     ),
     Page(
+        "pages/activations.py",
+        "Activations",
+        ":material/layers:",
+        "Look inside every layer, see what its units want, and compare any two networks.",
+        "activations.svg",
+        "What the layers of a small network see in one scene, from edges to objects",
+    ),
+    Page(
         "pages/diffusion.py",
         "Diffusion",
         ":material/blur_on:",

@@ -33,21 +33,25 @@ class Asked:
 KNOWN = models.KNOWN | {Asked: lambda asked: (asked.ref, asked.key)}
 
 
-def question(model: Model, layered: bool) -> Asked:
-    """The controls, bound to the URL: what goes in and, where `layered`, which layer is looked at."""
+def question(model: Model, layered: bool, late: bool = False) -> Asked:
+    """The controls, bound to the URL: what goes in and, where `layered`, which layer is looked at.
+
+    late: untouched, the menu of layers stands at the last one that acts, where units know most.
+    """
     asked = _input(model)
     if not layered:
         return asked
-    return Asked(asked.ref, asked.key, asked.given, layer_picker(captured(model, asked)))
+    return Asked(asked.ref, asked.key, asked.given, layer_picker(captured(model, asked), late))
 
 
-def layer_picker(found: Activations, key: str = "layer", label: str = "Layer", default: str = "") -> str:
-    """A menu of the layers that gave out numbers; the usual one is the first that acts on what it is given."""
+def layer_picker(found: Activations, late: bool = False) -> str:
+    """A menu of the layers that gave out numbers; untouched it stands at the first that acts, or at the last."""
     fitting = {layer.name: layer for layer in found if layer.output is not None and layer.output.ndim > 1}
-    usual = default if default in fitting else usual_layer(found)
-    if found.left_out and st.session_state.get(key) in found.left_out:
-        st.session_state.pop(key)
-    return choose(label, list(fitting), usual, key, lambda name: titled(fitting[name]))
+    state, usual = st.session_state, usual_layer(found, late)
+    if state.get("layer") in {state.get("layer-usual"), *found.left_out}:  # untouched, or of another network
+        state.pop("layer", None)
+    state["layer-usual"] = usual
+    return choose("Layer", list(fitting), usual, "layer", lambda name: titled(fitting[name]))
 
 
 def titled(layer: Layer) -> str:
@@ -55,12 +59,12 @@ def titled(layer: Layer) -> str:
     return f"{layer.name} · {layer.kind} · {'×'.join(map(str, layer.output.shape[1:]))}"
 
 
-def usual_layer(found: Activations) -> str:
-    """The first layer whose maps, or states, are those of an activation function; else the first that has any."""
+def usual_layer(found: Activations, late: bool = False) -> str:
+    """The first layer, or the last, whose maps or states are those of an activation function; else any at all."""
     fitting = [layer for layer in found if layer.output is not None and layer.output.ndim > 1]
     acting = [layer for layer in fitting if layer.kind.startswith(ACTING)]
     maps = [layer for layer in acting if layer.output.ndim == 4] or acting
-    return (maps or fitting)[0].name
+    return (maps or fitting)[-1 if late else 0].name
 
 
 @st.cache_resource(max_entries=16, show_spinner=False, hash_funcs=KNOWN)

@@ -1,0 +1,63 @@
+"""The Activations page without a browser: python -m pytest tests/test_activations_page.py"""
+
+import pytest
+
+from explorer import training
+from explorer.training import TrainConfig
+from tests.test_pages import always_inside_app, open_app, texts
+
+__all__ = ["always_inside_app"]  # a fixture of every test here
+
+VIEWS = ("Map", "Layer", "Health", "What it wants", "Embeddings", "A and B", "Surgery", "Tokens")
+KINDS = (
+    "zoo:shapes-resnet", "zoo:shapes-vit", "zoo:digits-lenet", "zoo:story-gpt", "zoo:story-bert", "zoo:dates-seq2seq",
+    "zoo:digits-diffusion", "zoo:points-diffusion", "zoo:shapes-diffusion",
+)  # fmt: skip
+
+
+def activations(**query: str):
+    return open_app("pages/activations.py", **query)
+
+
+def fine(app) -> None:
+    assert not app.exception, app.exception
+    assert not app.error, texts(app)
+
+
+@pytest.mark.parametrize("view", VIEWS)
+@pytest.mark.parametrize("ref", KINDS)
+def test_every_view_of_every_kind_of_network(ref, view):
+    app = activations(model=ref, view=view)
+    fine(app)
+    assert app.segmented_control(key="view").value == view
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_every_view_of_a_run_at_its_first_checkpoint(view):
+    run = training.fit(TrainConfig(model="mlp", dataset="points", epochs=1, batch_size=256))
+    app = activations(model=run.ref, view=view, at="0")
+    fine(app)
+    assert "After step 0 (untrained)" in texts(app)
+
+
+def test_it_opens_on_the_map_of_the_usual_network():
+    app = activations()
+    fine(app)
+    assert app.segmented_control(key="view").value == "Map"
+    assert app.selectbox(key="model").value == "zoo:shapes-resnet"
+
+
+def test_the_layer_of_a_link_is_chosen_and_a_wrong_one_is_told():
+    app = activations(view="Layer", layer="stage2.0.relu1")
+    fine(app)
+    assert app.selectbox(key="layer").value == "stage2.0.relu1"
+    app = activations(view="Layer", layer="nonsense")
+    fine(app)
+    assert app.selectbox(key="layer").value == "stem.relu"
+    assert "can't be chosen here" in texts(app)
+
+
+def test_a_network_that_is_not_there_is_refused_in_a_sentence():
+    app = activations(model="zoo:nothing")
+    assert not app.exception
+    assert len(app.error) == 1
