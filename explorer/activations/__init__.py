@@ -4,13 +4,11 @@ from explorer.activations.base import Activations, Layer
 from explorer.activations.capture import capture
 from explorer.activations.cka import CKA, cka
 from explorer.activations.feed import Feed, feed, sample
-from explorer.activations.health import health
-from explorer.activations.lens import lens
 from explorer.activations.modelmap import ModelMap, model_map
 from explorer.activations.sums import very_sum
 from explorer.activations.surgery import Cut, damage, operate
 
 __all__ = [
-    "CKA", "Activations", "Cut", "Feed", "Layer", "ModelMap", "capture", "cka", "damage", "feed", "health", "lens",
-    "model_map", "operate", "sample", "very_sum",
+    "CKA", "Activations", "Cut", "Feed", "Layer", "ModelMap", "capture", "cka", "damage", "feed", "model_map",
+    "operate", "sample", "very_sum",
 ]  # fmt: skip

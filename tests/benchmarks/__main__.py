@@ -8,7 +8,7 @@ from importlib.metadata import version
 os.environ["EXPLORER_DATA"] = tempfile.mkdtemp()  # before anything reads the settings
 
 from explorer.settings import cores, memory, settings
-from tests.benchmarks import attention, attribution, diffusion, server, training
+from tests.benchmarks import activations, attention, attribution, diffusion, server, training
 
 
 def main() -> None:
@@ -19,7 +19,7 @@ def main() -> None:
     print(f"{platform.processor() or platform.machine()}, {cores()} cores, {memory() / 2**30:.0f} GB; "
           f"Python {platform.python_version()}, {libraries}; mode {settings().mode}\n")  # fmt: skip
     print("| what | measured | target |\n|---|---|---|")
-    for part in (server, training, attribution, attention, diffusion):
+    for part in (server, training, attribution, attention, diffusion, activations):
         for what, reached, target in part.rows():
             print(f"| {what} | {reached} | {target} |", flush=True)
 

@@ -5,7 +5,7 @@ import pickle
 import numpy as np
 import pytest
 
-from explorer.data import base, dates, orders, shapes, shapes_captions, story
+from explorer.data import base, dates, orders, shapes, shapes_captions, shapes_prompts, story
 from explorer.data.store import Store
 from explorer.settings import MB, settings
 
@@ -19,7 +19,7 @@ def fresh_store(monkeypatch):
 @pytest.fixture
 def small(monkeypatch):
     """Fewer pictures to draw and texts to write."""
-    for module in (shapes, shapes_captions, story, dates, orders):
+    for module in (shapes, shapes_captions, shapes_prompts, story, dates, orders):
         monkeypatch.setattr(module, "SIZES", {"train": 100, "validation": 30, "test": 40})
 
 

@@ -8,6 +8,7 @@ import streamlit as st
 from explorer.activations import Activations, Feed, capture, feed, sample
 from explorer.activations.base import Layer
 from explorer.activations.feed import dataset, kind_of
+from explorer.errors import ExplorerError
 from explorer.ui import models
 from explorer.ui.attention.question import question as text_question
 from explorer.ui.attribution.question import picture_example, shown
@@ -16,7 +17,20 @@ from explorer.ui.pickers import choose
 from explorer.ui.pictures import enlarge
 from explorer.zoo.model import Model
 
-ACTING = ("ReLU", "SiLU", "GELU", "Tanh", "Sigmoid", "Mish", "ELU", "LeakyReLU", "Hardswish", "ReLU6")
+ACTING = (
+    "ReLU",
+    "SiLU",
+    "GELU",
+    "NewGELU",
+    "QuickGELU",
+    "Tanh",
+    "Sigmoid",
+    "Mish",
+    "ELU",
+    "LeakyReLU",
+    "Hardswish",
+    "ReLU6",
+)
 SIDE = 224  # pixels of the screen on a side of the picture
 
 
@@ -62,6 +76,9 @@ def titled(layer: Layer) -> str:
 def usual_layer(found: Activations, late: bool = False) -> str:
     """The first layer, or the last, whose maps or states are those of an activation function; else any at all."""
     fitting = [layer for layer in found if layer.output is not None and layer.output.ndim > 1]
+    if not fitting:
+        wrong = "none gives out numbers for an example"
+        raise ExplorerError(f"The layers of {found.ref}", wrong, "Choose another network")
     acting = [layer for layer in fitting if layer.kind.startswith(ACTING)]
     maps = [layer for layer in acting if layer.output.ndim == 4] or acting
     return (maps or fitting)[-1 if late else 0].name
