@@ -1,28 +1,26 @@
 """Which units of a layer does a network need most? Each alone, and the worst that can be taken one after the other."""
 
 import time
-import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 from torch import Tensor, nn
 
-from explorer import jobs
 from explorer.activations.base import CALL
 from explorer.activations.feed import TIME, Feed, dataset, feed, opened
 from explorer.activations.surgery import Cut, Table, Trial, axis_of, changed, own, table, trial
 from explorer.errors import ExplorerError
-from explorer.runs import files
-from explorer.settings import settings
+from explorer.jobs.study import Study
 from explorer.zoo.model import Model
 
 SCREEN = 64  # units up to which every one is tried at every step
 KEPT = 24  # of more units, those whose own damage is the largest are tried
 STEPS, COUNT, SEEDS = 6, 64, 5
 MOST_STEPS, MOST_COUNT = 10, 500
+STUDY = Study("search", "explorer.activations.greedy:run", "searches")
 
 
 @dataclass(frozen=True, eq=False)
@@ -287,58 +285,24 @@ def _check(asked: Search) -> None:
         )  # fmt: skip
 
 
-class Stopped(Exception):
-    """Whoever started it has changed their mind."""
-
-
 def start(asked: Search, owner: str) -> str:
     """Queue a search for a worker; returns the id under which it is found from now on."""
     _check(asked)
-    id = uuid.uuid4().hex
-    limits = settings().limits
-    jobs.engine().submit(
-        "explorer.activations.greedy:run", {"id": id, "asked": asdict(asked)}, id=id, owner=owner,
-        seconds=limits.seconds, memory=limits.job_memory,
-    )  # fmt: skip
-    files.write_json(_folder(id) / "asked.json", asdict(asked))  # nothing is left of one that was refused
-    return id
+    return STUDY.start(asdict(asked), owner)
 
 
 def run(
     request: dict[str, Any], report: Callable[[dict[str, Any]], None], stopping: Callable[[], bool]
 ) -> dict[str, Any]:
     """What a worker does: search, and leave what it found in the folder."""
-
-    def on_step(share: float) -> None:
-        if stopping():
-            raise Stopped
-        report({"progress": share})
-
-    try:
-        found = greedy(**request["asked"], on_step=on_step)
-    except Stopped:
-        return {}
-    values = {one.name: getattr(found, one.name) for one in fields(Greedy)}
-    told = {name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in values.items()}
-    files.write_json(_folder(request["id"]) / "found.json", told)
-    return {"units": len(found.units)}
+    return STUDY.answer(request, report, stopping, lambda on_step: greedy(**request["asked"], on_step=on_step))
 
 
 def asked_of(id: str) -> Search:
     """What was asked; raises ExplorerError where there is no such search."""
-    if not (len(id) == 32 and id.isalnum()) or not (_folder(id) / "asked.json").is_file():
-        raise ExplorerError(f"The search {id[:40]!r}", "there is none of that name here", "Start one")
-    return Search(**files.read_json(_folder(id) / "asked.json"))
+    return Search(**STUDY.asked(id))
 
 
 def found_of(id: str) -> Greedy | None:
     """What was found; None where it has not ended well."""
-    path = _folder(id) / "found.json"
-    if not path.is_file():
-        return None
-    told = files.read_json(path)
-    return Greedy(**{name: np.array(value) if isinstance(value, list) else value for name, value in told.items()})
-
-
-def _folder(id: str):
-    return settings().data / "surgery" / id
+    return STUDY.found(id, Greedy)

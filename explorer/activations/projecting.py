@@ -1,30 +1,23 @@
 """A data set as a network sees it, as points of the plane, at one checkpoint or along a whole training."""
 
-import io
-import uuid
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields, replace
-from pathlib import Path
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from explorer import jobs, runs, zoo
+from explorer import runs, zoo
 from explorer.activations.embed import Selection, checkpoints_shown, embed, size
 from explorer.activations.feed import opened
 from explorer.activations.project import METHODS, aligned, neighbours, pca, trust
 from explorer.errors import ExplorerError
+from explorer.jobs.study import Study
 from explorer.params import check
-from explorer.runs import files
-from explorer.settings import settings
 from explorer.zoo.model import Model
 
 FRAMES = 12  # checkpoints of a run at most
+STUDY = Study("projection", "explorer.activations.projecting:run", "projections")
 READ = 0.3  # share of a frame's work that reading the layer is held to be; drawing is the rest
-
-
-class Stopped(Exception):
-    """Whoever started it has changed their mind."""
 
 
 @dataclass(frozen=True)
@@ -64,45 +57,25 @@ def start(asked: Asked, owner: str) -> str:
     Raises ExplorerError where the method, its settings or the examples can't be, or no job can be taken.
     """
     _checked(asked)
-    id = uuid.uuid4().hex
-    limits = settings().limits
-    jobs.engine().submit(
-        "explorer.activations.projecting:run", {"id": id, "asked": asdict(asked)}, id=id, owner=owner,
-        seconds=limits.seconds, memory=limits.job_memory,
-    )  # fmt: skip
-    files.write_json(folder(id) / "asked.json", asdict(asked))  # nothing is left of one that was refused
-    return id
+    return STUDY.start(asdict(asked), owner)
 
 
 def run(
     request: dict[str, Any], report: Callable[[dict[str, Any]], None], stopping: Callable[[], bool]
 ) -> dict[str, Any]:
     """What a worker does: read, project, and leave the points in the folder."""
-
-    def on_step(share: float) -> None:
-        if stopping():
-            raise Stopped
-        report({"progress": share})
-
-    try:
-        found = project(_asked(request["asked"]), on_step=on_step)
-    except Stopped:
-        return {}
-    files.write(folder(request["id"]) / "points.npz", packed(found))
-    return {"frames": len(found.points)}
+    asked = _asked(request["asked"])
+    return STUDY.answer(request, report, stopping, lambda on_step: project(asked, on_step=on_step))
 
 
 def asked_of(id: str) -> Asked:
     """What was asked; raises ExplorerError where there is no such projection."""
-    if not (len(id) == 32 and id.isalnum()) or not (folder(id) / "asked.json").is_file():
-        raise ExplorerError(f"The projection {id!r}", "there is none of that name here", "Start one")
-    return _asked(files.read_json(folder(id) / "asked.json"))
+    return _asked(STUDY.asked(id))
 
 
 def found_of(id: str) -> Projected | None:
     """The points; None where it has not ended well."""
-    path = folder(id) / "points.npz"
-    return unpacked(path) if path.is_file() else None
+    return STUDY.found(id, Projected)
 
 
 def project(
@@ -154,30 +127,6 @@ def steps_of(ref: str) -> tuple[int, ...]:
     parsed = zoo.parse(ref)
     kept = runs.checkpoints(runs.folder(parsed.name)) if parsed.source == "run" else []
     return checkpoints_shown(kept, FRAMES) if len(kept) > 1 else ()
-
-
-def packed(found: Projected) -> bytes:
-    """Points as an archive of NumPy arrays."""
-    file = io.BytesIO()
-    np.savez_compressed(file, **{field.name: np.asarray(getattr(found, field.name)) for field in fields(Projected)})
-    return file.getvalue()
-
-
-def unpacked(path: Path) -> Projected:
-    """The points in an archive."""
-    with np.load(path, allow_pickle=False) as file:
-        values = {field.name: file[field.name] for field in fields(Projected)}
-    values |= {
-        "place": str(values["place"]),
-        "numbers": int(values["numbers"]),
-        "names": tuple(values["names"].tolist()),
-    }
-    return Projected(**values)
-
-
-def folder(id: str) -> Path:
-    """Where a projection is kept."""
-    return settings().data / "projections" / id
 
 
 def _asked(values: dict[str, Any]) -> Asked:

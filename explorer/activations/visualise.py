@@ -1,10 +1,8 @@
 """A picture that a unit wants: gradient ascent on the input, as a background job."""
 
 import io
-import uuid
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields
-from pathlib import Path
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -12,14 +10,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from explorer import jobs
 from explorer.activations.base import CALL
 from explorer.activations.capture import calm, first_tensor, watched
 from explorer.activations.feed import dataset, feed, kind_of, opened
 from explorer.activations.wants import class_token, units_last
 from explorer.errors import ExplorerError
+from explorer.jobs.study import Study
 from explorer.runs import files
-from explorer.settings import settings
 from explorer.zoo.model import Model
 
 STEPS = (8, 1024)  # the fewest and the most
@@ -29,6 +26,8 @@ FRAMES = 12  # pictures of the way that are kept
 COMPARED = 500  # examples that what is reached is compared with
 NOISES = 32  # pictures of noise likewise
 EVERY = 4  # steps between two blurs
+SO_FAR = "sofar.npy"  # what is drawn so far
+STUDY = Study("picture", "explorer.activations.visualise:run", "drawings")
 GOALS = ("most", "least")
 PLACES = ("mean", "centre")
 SPREAD = 1e-3  # the least that activations are measured in
@@ -64,10 +63,6 @@ REGULARISERS = {  # switch → its title, what it does and where it comes from
         "different sides of the unit. Olah et al. 2017, “Diversity”.",
     ),
 }
-
-
-class Stopped(Exception):
-    """Whoever started it has changed their mind."""
 
 
 @dataclass(frozen=True)
@@ -224,74 +219,35 @@ def start(asked: Drawing, owner: str) -> str:
 
     Raises ExplorerError where no job can be taken.
     """
-    id = uuid.uuid4().hex
-    limits = settings().limits
-    jobs.engine().submit(
-        "explorer.activations.visualise:run", {"id": id, "asked": asdict(asked)}, id=id, owner=owner,
-        seconds=limits.seconds, memory=limits.job_memory,
-    )  # fmt: skip
-    files.write_json(folder(id) / "asked.json", asdict(asked))  # nothing is left of one that was refused
-    return id
+    return STUDY.start(asdict(asked), owner)
 
 
 def run(
     request: dict[str, Any], report: Callable[[dict[str, Any]], None], stopping: Callable[[], bool]
 ) -> dict[str, Any]:
     """What a worker does: climb, leave each picture of the way, and the whole in the folder."""
-    place = folder(request["id"])
-
-    def on_step(share: float) -> None:
-        if stopping():
-            raise Stopped
-        report({"progress": share})
+    asked, place = Drawing(**request["asked"]), STUDY.folder(request["id"]) / SO_FAR
 
     def on_frame(pictures: np.ndarray) -> None:
-        files.write(place / "sofar.npy", _saved(pictures))
+        files.write(place, _saved(pictures))
 
-    try:
-        found = visualise(Drawing(**request["asked"]), on_step, on_frame)
-    except Stopped:
-        return {}
-    files.write(place / "drawn.npz", packed(found))
-    return {"pictures": len(found.pictures)}
+    return STUDY.answer(request, report, stopping, lambda on_step: visualise(asked, on_step, on_frame))
 
 
 def asked_of(id: str) -> Drawing:
     """What was asked; raises ExplorerError where there is no such drawing."""
-    if not (len(id) == 32 and id.isalnum()) or not (folder(id) / "asked.json").is_file():
-        raise ExplorerError(f"The picture {id!r}", "there is none of that name here", "Start one")
-    return Drawing(**files.read_json(folder(id) / "asked.json"))
+    return Drawing(**STUDY.asked(id))
 
 
 def found_of(id: str) -> Drawn | None:
     """What was drawn; None where it has not ended well."""
-    path = folder(id) / "drawn.npz"
-    return unpacked(path) if path.is_file() else None
+    return STUDY.found(id, Drawn)
 
 
 def so_far(id: str) -> np.ndarray | None:
     """The pictures as they are on the way, (P, H, W, C) uint8; None before the first."""
-    path = folder(id) / "sofar.npy"
+    path = STUDY.folder(id) / SO_FAR
     return np.load(path, allow_pickle=False) if path.is_file() else None
-
-
-def packed(found: Drawn) -> bytes:
-    """A drawing as an archive of NumPy arrays."""
-    file = io.BytesIO()
-    np.savez_compressed(file, **{field.name: np.asarray(getattr(found, field.name)) for field in fields(Drawn)})
-    return file.getvalue()
-
-
-def unpacked(path: Path) -> Drawn:
-    """The drawing in an archive."""
-    with np.load(path, allow_pickle=False) as file:
-        values = {field.name: file[field.name] for field in fields(Drawn)}
-    return Drawn(**values | {"best": int(values["best"]), "before": bool(values["before"])})
-
-
-def folder(id: str) -> Path:
-    """Where a drawing is kept."""
-    return settings().data / "drawings" / id
 
 
 class _Unit:

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from explorer import zoo
+from explorer import jobs, zoo
 from explorer.activations import capture, feed, sample
 from explorer.activations import greedy as searching
 from explorer.activations.greedy import Search, greedy, passes, resumed, singles
@@ -416,7 +416,7 @@ def test_a_search_runs_as_a_job(monkeypatch):
         def submit(self, name, request, **about):
             queued.update(name=name, request=request)
 
-    monkeypatch.setattr(searching.jobs, "engine", Engine)
+    monkeypatch.setattr(jobs, "engine", Engine)
     asked = Search("zoo:digits-lenet", "relu1", 2, 10, 1)
     id = searching.start(asked, "me")
     assert queued["name"] == "explorer.activations.greedy:run"
@@ -424,7 +424,7 @@ def test_a_search_runs_as_a_job(monkeypatch):
     assert searching.found_of(id) is None
     events = []
     assert searching.run(queued["request"], events.append, lambda: True) == {}
-    assert searching.run(queued["request"], events.append, lambda: False) == {"units": 2}
+    assert searching.run(queued["request"], events.append, lambda: False) == {"done": True}
     found, again = searching.found_of(id), greedy(**vars(asked))
     np.testing.assert_array_equal(found.units, again.units)
     np.testing.assert_allclose(found.random_loss, again.random_loss)

@@ -65,7 +65,7 @@ def test_two_checkpoints_of_a_run_are_compared(serve, open_page):
     page = open_page(f"{address}/activations?model={run.ref}&view=A+and+B")
     settled(page, "[data-testid=stVegaLiteChart] svg")
     expect(page.get_by_text("Its checkpoint")).to_be_visible()  # A: the run itself, untrained
-    expect(page.get_by_text(re.compile("layers have the same name and shape"))).to_be_visible()
+    expect(page.get_by_text(re.compile("The second line is how alike"))).to_be_visible()
     answer = page.get_by_text(re.compile("^(Both say|A says)")).first.inner_text()
     page.get_by_text("All layers", exact=True).click()
     expect(page.get_by_text(re.compile("CKA")).first).to_be_visible(timeout=30_000)

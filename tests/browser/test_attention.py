@@ -10,9 +10,9 @@ SONG = "ada vogel sings : ba di ko ta da , ba di ko ta da . then"
 
 
 @pytest.fixture(scope="module")
-def attention(serve):
-    """The address of the Attention page on a server of its own."""
-    return f"{serve()}/attention"
+def attention(server):
+    """The address of the Attention page."""
+    return f"{server}/attention"
 
 
 def settled(page: Page) -> Page:
@@ -90,8 +90,8 @@ def test_a_census_is_started_stopped_and_found_again(attention, open_page):
     expect(later.get_by_text(re.compile(r"\b[1-9]\d* of 300 test examples"))).to_be_visible(timeout=60_000)
 
 
-def test_a_decoder_is_trained_on_a_pasted_text_and_its_heads_are_opened(serve, open_page):
-    address = serve()
+def test_a_decoder_is_trained_on_a_pasted_text_and_its_heads_are_opened(server, open_page):
+    address = server
     page = open_page(f"{address}/training?epochs=1&gpt_width=16&gpt_depth=1")
     page.get_by_text("Your own data").first.click()
     page.get_by_label("Or paste a text").fill("The tide comes in, and the tide goes out again. " * 200)

@@ -11,9 +11,9 @@ pytestmark = pytest.mark.browser
 
 
 @pytest.fixture(scope="module")
-def saliency(serve):
-    """The address of the Saliency page on a server of its own."""
-    return f"{serve()}/attribution"
+def saliency(server):
+    """The address of the Saliency page."""
+    return f"{server}/attribution"
 
 
 def settled(page: Page) -> Page:

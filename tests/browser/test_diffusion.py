@@ -10,9 +10,9 @@ DIGITS = "model=zoo:digits-diffusion"
 
 
 @pytest.fixture(scope="module")
-def diffusion(serve):
-    """The address of the Diffusion page on a server of its own."""
-    return f"{serve()}/diffusion"
+def diffusion(server):
+    """The address of the Diffusion page."""
+    return f"{server}/diffusion"
 
 
 def settled(page: Page) -> Page:

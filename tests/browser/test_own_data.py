@@ -15,9 +15,9 @@ pytestmark = pytest.mark.browser
 
 
 @pytest.fixture(scope="module")
-def training(serve):
-    """The address of the Training page on a server of its own."""
-    return f"{serve()}/training"
+def training(server):
+    """The address of the Training page."""
+    return f"{server}/training"
 
 
 def bring(page: Page, name: str, content: bytes) -> None:

@@ -7,6 +7,8 @@ from streamlit.testing.v1 import AppTest
 from explorer.activations import visualise as drawing
 from explorer.activations import wants as wanting
 from explorer.activations.visualise import Drawing
+from explorer.jobs import study
+from explorer.runs import files
 from explorer.ui.activations.wants import LINE, box, outlined
 
 
@@ -119,8 +121,8 @@ def test_draw_it_queues_what_the_controls_say(monkeypatch):
 def test_a_drawing_is_found_again_by_its_link():
     id = "a" * 32
     wanted = Drawing("zoo:digits-lenet", "relu2", 7, steps=8, pictures=1)
-    drawing.files.write_json(drawing.folder(id) / "asked.json", vars(wanted))
-    drawing.files.write(drawing.folder(id) / "drawn.npz", drawing.packed(drawing.visualise(wanted)))
+    files.write_json(drawing.STUDY.folder(id) / study.ASKED, vars(wanted))
+    files.write(drawing.STUDY.folder(id) / study.FOUND, study.packed(drawing.visualise(wanted)))
     app = opened("zoo:digits-lenet", "relu2", **{"want-unit": "7", "wanted": id})
     assert "Reached:" in texts(app).replace("\\", "")
     assert charts(app) == 3
