@@ -18,6 +18,7 @@ inside_app()
 st.title("Train a network", anchor=False)
 if settings().limits.idle == 0:  # where a worker may stay, it is ready before Start is pressed
     jobs.engine().warm_up()
+    runs.warm_up()
 left, right = st.columns([1, 2.4], gap="large")
 
 linked("run", SHIPPED)

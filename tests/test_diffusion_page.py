@@ -11,6 +11,12 @@ __all__ = ["always_inside_app"]  # a fixture of every test here
 DIGITS, POINTS, SHAPES = "zoo:digits-diffusion", "zoo:points-diffusion", "zoo:shapes-diffusion"
 
 
+@pytest.fixture(autouse=True)
+def coarser_reference(monkeypatch):
+    """The very fine sampler that others are held against takes fewer steps."""
+    monkeypatch.setattr("explorer.ui.diffusion.samplers.MOST_STEPS", 60)
+
+
 def diffusion(**query: str):
     return open_app("pages/diffusion.py", **query)
 

@@ -49,6 +49,17 @@ class Run:
         return f"run:{self.id}"
 
 
+def warm_up() -> None:
+    """Make the database, where there is none yet, beside what else goes on, so that a first run starts at once."""
+
+    def make() -> None:
+        with contextlib.suppress(ExplorerError, OSError), _sentences():
+            _client()
+
+    if not _database().exists():
+        threading.Thread(target=make, daemon=True).start()
+
+
 def create(name: str, config: Mapping[str, Any], owner: str) -> str:
     """Open a run and its folder; returns its id, which nobody can guess."""
     from mlflow.entities import Param
@@ -100,6 +111,8 @@ def get(id: str) -> Run:
 
 def listing(owner: str | None = None, most: int = 100) -> list[Run]:
     """The newest runs, of one owner where one is given."""
+    if not _database().exists():  # nobody has trained here yet: no need to make one
+        return []
     from mlflow.entities import ViewType
 
     chosen = f"tags.owner = '{_word(owner)}'" if owner is not None else ""
@@ -129,7 +142,11 @@ def folder(id: str) -> Path:
 
 def tracking_uri() -> str:
     """What `mlflow ui --backend-store-uri` wants."""
-    return f"sqlite:///{settings().data / 'runs' / 'mlflow.db'}"
+    return f"sqlite:///{_database()}"
+
+
+def _database() -> Path:
+    return settings().data / "runs" / "mlflow.db"
 
 
 def _path(id: str) -> Path:

@@ -4,6 +4,7 @@ import errno
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from safetensors.numpy import save
 from explorer import runs
 from explorer.errors import ExplorerError
 from explorer.runs import files
+from explorer.settings import settings
 
 HISTORY = [
     {"step": 0, "epoch": 0.0, "seconds": 0.0, "validation_loss": 2.3, "validation_accuracy": 0.1},
@@ -144,3 +146,16 @@ def test_a_damaged_database_is_told_and_the_runs_folders_stay(tmp_path, monkeypa
     with pytest.raises(ExplorerError, match="database does not answer"):
         runs.listing("local")
     assert folder.is_dir()
+
+
+def test_looking_makes_no_database_and_warming_up_makes_it_beside():
+    database = settings().data / "runs" / "mlflow.db"
+    assert runs.listing("local") == []
+    assert not database.exists()
+    runs.warm_up()
+    deadline = time.monotonic() + 60
+    while not database.exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    id = runs.create("first", {}, "local")  # waits for whoever makes it
+    assert [run.id for run in runs.listing("local")] == [id]
