@@ -9,7 +9,6 @@ import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -19,6 +18,7 @@ from PIL import Image
 
 from explorer.attention.base import AttentionPatterns, Detail, Part, Patches
 from explorer.charts.theme import DARK, LIGHT
+from explorer.ui.component import component
 
 VIEWS = ("grid", "heads", "matrix", "arithmetic", "image")
 FINE = 75_000  # codes of all parts, up to which each is of 16 bits: 200 KB in base64
@@ -34,7 +34,7 @@ MARKED = (
 )  # fmt: skip
 
 Roles = Mapping[str, Sequence[Sequence[str]]]  # part → layer → head → "previous token 0.93"
-_FILES = ("attention.js", "attention_text.js", "attention_arithmetic.js", "attention_image.js")
+_PARTS = ("attention", "attention_text", "attention_arithmetic", "attention_image")
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ def attention_views(
     before = st.session_state.get(key) or {}
     chosen = _read(before.get("selection"), seed, patterns)
     data = encode(patterns, chosen, roles, compare, _window(before.get("window")))
-    state = _component()(
+    state = component("attention", *_PARTS)(
         key=key,
         data={"key": key, "seed": {"id": seed["id"], "selection": asdict(chosen)}, "height": height, **data},
         default={"selection": {"seed": seed["id"], **asdict(chosen)}, "window": [0, 0]},
@@ -361,10 +361,3 @@ def _patches(patches: Patches) -> dict[str, Any]:
         "rows": patches.rows,
         "columns": patches.columns,
     }
-
-
-@st.cache_resource
-def _component():
-    here = Path(__file__).parent / "components"
-    script = "\n".join((here / name).read_text(encoding="utf-8") for name in _FILES)
-    return st.components.v2.component("explorer-attention", js=script, css=(here / "attention.css").read_text("utf-8"))

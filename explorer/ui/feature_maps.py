@@ -7,7 +7,6 @@ import base64
 import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +16,7 @@ from PIL import Image
 from explorer.activations.maps import Box, Units, smaller
 from explorer.activations.sums import Step, Sum
 from explorer.charts.theme import DARK, LIGHT
+from explorer.ui.component import component
 
 ROOM = 118_000  # bytes of all tiles together, 157 KB in base64: with the large map, a layer stays under 200 KB
 STEPS = {True: 127, False: 255}  # of a code from zero to a map's own largest size, whether it is signed or not
@@ -65,7 +65,7 @@ def feature_maps(overview: Overview, detail: Detail, key: str, on_pick: Callable
         if found is not None:
             on_pick(*found)
 
-    _component()(key=key, data={"key": key, **encode(overview, detail)}, on_pick_change=picked)
+    component("feature_maps")(key=key, data={"key": key, **encode(overview, detail)}, on_pick_change=picked)
 
 
 def read(reported: Any, units: Units) -> tuple[int, int | None, int] | None:
@@ -206,10 +206,3 @@ def named(units: Units, shown: Sequence[int]) -> str:
     if small == (height, width):
         return ""
     return f"drawn at {small[0]}×{small[1]} by the mean of areas"
-
-
-@st.cache_resource
-def _component():
-    here = Path(__file__).parent / "components"
-    script, style = ((here / f"feature_maps.{kind}").read_text(encoding="utf-8") for kind in ("js", "css"))
-    return st.components.v2.component("explorer-feature-maps", js=script, css=style)

@@ -7,7 +7,6 @@ import base64
 import io
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -16,6 +15,7 @@ import streamlit as st
 from PIL import Image
 
 from explorer.charts.theme import DARK, LIGHT
+from explorer.ui.component import component
 
 SHOWS = ("signed", "size", "for", "against")
 SCALES = ("each", "shared")
@@ -72,7 +72,7 @@ def heatmaps(tiles: Sequence[Tile], key: str, view: View = USUAL, side: int = 20
     seed = f"{key}-seed"
     if key not in st.session_state or seed not in st.session_state:  # first drawn, or drawn again
         st.session_state[seed] = {"view": asdict(view), "id": uuid4().hex}
-    state = _component()(
+    state = component("heatmaps")(
         key=key,
         data={"key": key, "seed": st.session_state[seed], "side": side, **encode(tiles)},
         default={"view": asdict(view)},
@@ -139,10 +139,3 @@ def _read(reported: Any, otherwise: View) -> View:
         return View(reported["show"], float(reported["opacity"]), reported["scale"], bool(reported["outline"]))
     except (TypeError, KeyError, ValueError):
         return otherwise
-
-
-@st.cache_resource
-def _component():
-    here = Path(__file__).parent / "components"
-    script, style = ((here / f"heatmaps.{kind}").read_text(encoding="utf-8") for kind in ("js", "css"))
-    return st.components.v2.component("explorer-heatmaps", js=script, css=style)

@@ -5,13 +5,11 @@ name = modelmap(model_map("zoo:shapes-resnet"), key="map", chosen="stage1.0.relu
 
 import re
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any
-
-import streamlit as st
 
 from explorer.activations.modelmap import ROOT, ModelMap, Node, lift
 from explorer.charts.theme import DARK, LIGHT
+from explorer.ui.component import component
 
 FITS = 18  # boxes that a screen shows
 AMPLE = 12  # boxes up to which whole levels are open at first
@@ -40,7 +38,7 @@ def modelmap(found: ModelMap, key: str, chosen: str = "", height: int = 760) -> 
     A click reruns the page, or the fragment that the map is in. Folding and the bars' quantity stay in the browser.
     """
     sent = encode(found, chosen)
-    state = _component()(
+    state = component("modelmap")(
         key=key,
         data={"key": key, "height": height, **sent},
         default={"chosen": None},
@@ -249,10 +247,3 @@ def _read(reported: Any, found: ModelMap, otherwise: str) -> str:
     except (TypeError, KeyError):
         pass
     return otherwise
-
-
-@st.cache_resource
-def _component():
-    here = Path(__file__).parent / "components"
-    script, style = ((here / f"modelmap.{kind}").read_text(encoding="utf-8") for kind in ("js", "css"))
-    return st.components.v2.component("explorer-modelmap", js=script, css=style)

@@ -3,15 +3,13 @@
 import hashlib
 import json
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import streamlit as st
 
 from explorer.charts.theme import DARK, LIGHT
-
-_HERE = Path(__file__).parent / "components"
+from explorer.ui.component import component
 
 
 def scrub(name: str, key: str, counts: Sequence[int], at: int | None, data: dict[str, Any]) -> int:
@@ -42,7 +40,7 @@ def scrub(name: str, key: str, counts: Sequence[int], at: int | None, data: dict
         "print": hashlib.sha256(json.dumps(data).encode()).hexdigest(),  # the same: nothing is to be decoded again
         **data,
     }
-    now = _component(name)(key=key, data=sent, default={"rest": None}, on_rest_change=lambda: None)
+    now = component(name, "transport", name)(key=key, data=sent, default={"rest": None}, on_rest_change=lambda: None)
     return settle(now.get("rest"), frames, start)
 
 
@@ -53,10 +51,3 @@ def settle(rest: Any, frames: int, start: int) -> int:
     except (TypeError, KeyError, ValueError):
         return start
     return at if 0 <= at < min(of - 1, frames) else frames - 1
-
-
-@st.cache_resource
-def _component(name: str):
-    script, style = ("\n".join((_HERE / f"{part}.{kind}").read_text("utf-8") for part in ("transport", name))
-                     for kind in ("js", "css"))  # fmt: skip
-    return st.components.v2.component(f"explorer-{name}", js=script, css=style)

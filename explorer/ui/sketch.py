@@ -9,7 +9,6 @@ import functools
 import io
 import math
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -18,6 +17,7 @@ import streamlit as st
 from PIL import Image
 
 from explorer.charts.theme import DARK, LIGHT
+from explorer.ui.component import component
 
 LARGEST = 512  # pixels on a side of a picture
 NARROWEST = 80  # pixels of the screen on a side of a drawing
@@ -158,7 +158,9 @@ def _drawn(key: str, of: tuple, empty: Any) -> dict[str, Any]:
 def _show(key: str, drawn: dict[str, Any], data: dict[str, Any]) -> Any:
     """Draw the component; gives what it reported of this very drawing, or None."""
     data = {"key": key, "seed": drawn["seed"]} | data
-    reported = _component()(key=key, data=data, default={"drawn": None}, on_drawn_change=lambda: None).get("drawn")
+    reported = component("sketch")(key=key, data=data, default={"drawn": None}, on_drawn_change=lambda: None).get(
+        "drawn"
+    )
     current = isinstance(reported, dict) and reported.get("seed") == drawn["seed"]
     return reported if current else None
 
@@ -186,10 +188,3 @@ def _png(picture: np.ndarray) -> str:
 def _check_side(side: int) -> None:
     if side < NARROWEST:
         raise ValueError(f"nobody can draw on {side} pixels of the screen: at least {NARROWEST}")
-
-
-@st.cache_resource
-def _component():
-    here = Path(__file__).parent / "components"
-    script, style = ((here / f"sketch.{kind}").read_text(encoding="utf-8") for kind in ("js", "css"))
-    return st.components.v2.component("explorer-sketch", js=script, css=style)

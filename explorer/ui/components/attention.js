@@ -114,14 +114,6 @@ function decodePart(sent) {
     return part
 }
 
-function decodeBytes(text) {
-    return Uint8Array.from(atob(text), letter => letter.charCodeAt(0))
-}
-
-function decodeFloats(text) {
-    return new Float32Array(decodeBytes(text).buffer)
-}
-
 function decodeWeights(text, most) { // codes of roots
     const bytes = decodeBytes(text)
     const codes = most > 255 ? new Uint16Array(bytes.buffer) : bytes
@@ -352,7 +344,7 @@ function mixInks(ui) {
     const base = palette.heads.map(rgb)
     const colours = Array.from({ length: heads }, (_, head) => { // from the eleventh on the same hues, darker, then paler
         const round = Math.floor(head / base.length)
-        return mix(base[head % base.length], round % 2 ? text : page, round ? Math.min(0.55, 0.3 + 0.1 * round) : 0)
+        return blend([base[head % base.length], round % 2 ? text : page], round ? Math.min(0.55, 0.3 + 0.1 * round) : 0)
     })
     const sizes = [page, ...palette.size.slice(1).map(rgb)]
     const signed = [...palette.signed.slice(0, 5).map(rgb), page, ...palette.signed.slice(5).map(rgb)]
@@ -608,13 +600,6 @@ function weightText(ui, weight, signed = false, most = 5) {
     return (signed && weight > 0 ? "+" : "") + number(weight, decimals)
 }
 
-function element(kind, name = "", text = "") {
-    const made = document.createElement(kind)
-    if (name) made.className = name
-    if (text !== "") made.textContent = text
-    return made
-}
-
 function sizeCanvas(canvas, width, height) { // in pixels of the page; gives a pen that draws in them, on an empty sheet
     const sharp = Math.min(2, window.devicePixelRatio || 1)
     const [wide, tall] = [Math.max(1, Math.round(width * sharp)), Math.max(1, Math.round(height * sharp))]
@@ -642,22 +627,3 @@ function showTip(ui, content, rect) {
     Object.assign(tip.style, { left: `${left}px`, top: `${covers ? (above > 0 ? above : rect.bottom - outer.top + 8) : top}px` })
 }
 
-const dot = Object.assign(document.createElement("canvas"), { width: 1, height: 1 }).getContext("2d", { willReadFrequently: true })
-function rgb(colour) { // any colour of CSS as three numbers
-    dot.fillStyle = colour
-    dot.fillRect(0, 0, 1, 1)
-    return [...dot.getImageData(0, 0, 1, 1).data].slice(0, 3)
-}
-
-function luminance([red, green, blue]) {
-    return 0.3 * red + 0.59 * green + 0.11 * blue
-}
-
-function mix(from, to, share) {
-    return from.map((value, channel) => value + (to[channel] - value) * share)
-}
-
-function blend(colours, share) { // evenly spaced colours, at a share of the way
-    const at = Math.max(0, Math.min(1, share)) * (colours.length - 1)
-    return mix(colours[Math.floor(at)], colours[Math.ceil(at)], at % 1)
-}

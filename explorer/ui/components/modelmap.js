@@ -149,17 +149,9 @@ function shownNodes(map) { // [place, depth] of every box that is drawn
 function paint(map) {
     if (!map.data) return
     const background = getComputedStyle(map.root).getPropertyValue("--st-background-color").trim()
-    const dark = luminance(background) < 0.5
+    const dark = luminance(rgb(background || "#fff")) < 128
     map.root.classList.toggle("dark", dark)
     map.data.colours[dark ? "dark" : "light"].forEach((colour, at) => map.root.style.setProperty(`--family-${at}`, colour))
-}
-
-function luminance(colour) {
-    const pen = Object.assign(document.createElement("canvas"), { width: 1, height: 1 }).getContext("2d")
-    pen.fillStyle = colour || "#fff"
-    pen.fillRect(0, 0, 1, 1)
-    const [red, green, blue] = pen.getImageData(0, 0, 1, 1).data
-    return (0.2126 * red + 0.7152 * green + 0.0722 * blue) / 255
 }
 
 function pin(title, shapes, side) {
@@ -510,9 +502,3 @@ function swatch(family) {
     return dot
 }
 
-function element(tag, name, text) {
-    const made = document.createElement(tag)
-    if (name) made.className = name
-    if (text !== undefined) made.textContent = text
-    return made
-}

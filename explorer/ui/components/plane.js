@@ -31,10 +31,6 @@ export default component => show(PLANE, component)
 
 // ---- data ----
 
-function decodeBytes(text) {
-    return Uint8Array.from(atob(text), letter => letter.charCodeAt(0))
-}
-
 function decodePoints(text) { // x and y in turn
     const bytes = decodeBytes(text)
     const points = new Float32Array((bytes.length / 3) * 2)

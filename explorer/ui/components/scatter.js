@@ -48,8 +48,7 @@ export default component => show(SCATTER, component)
 // ---- data ----
 
 function decodeCodes(text) {
-    const bytes = Uint8Array.from(atob(text), letter => letter.charCodeAt(0))
-    return new Uint16Array(bytes.buffer)
+    return new Uint16Array(decodeBytes(text).buffer)
 }
 
 function decodePlaces(text) {

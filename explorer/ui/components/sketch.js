@@ -553,35 +553,8 @@ function button(text, act) {
     return made
 }
 
-function element(kind, name = "", text = "") {
-    const made = document.createElement(kind)
-    made.className = name
-    made.textContent = text
-    return made
-}
-
-function sheet(width, height) {
-    const canvas = Object.assign(document.createElement("canvas"), { width, height })
-    return canvas.getContext("2d", { willReadFrequently: true })
-}
-
 function encodeBytes(bytes) {
     return btoa(Array.from(bytes, byte => String.fromCharCode(byte)).join(""))
-}
-
-function decodeBytes(text) {
-    return Uint8Array.from(atob(text), letter => letter.charCodeAt(0))
-}
-
-const dot = sheet(1, 1)
-function rgb(colour) { // any colour of CSS as three numbers
-    dot.fillStyle = colour
-    dot.fillRect(0, 0, 1, 1)
-    return [...dot.getImageData(0, 0, 1, 1).data].slice(0, 3)
-}
-
-function luminance([red, green, blue]) {
-    return 0.3 * red + 0.59 * green + 0.11 * blue
 }
 
 function grouped(count) {

@@ -225,31 +225,7 @@ function inksOf(view) { // of the page as it is now
     return view.inks
 }
 
-const dot = sheet(1, 1)
-function rgb(colour) { // any colour of CSS as three numbers
-    dot.fillStyle = colour
-    dot.fillRect(0, 0, 1, 1)
-    return [...dot.getImageData(0, 0, 1, 1).data].slice(0, 3)
-}
-
-function luminance([red, green, blue]) {
-    return 0.3 * red + 0.59 * green + 0.11 * blue
-}
-
-function blend(colours, share) { // evenly spaced colours, at a share of the way
-    const at = Math.max(0, Math.min(1, share)) * (colours.length - 1)
-    const [from, to] = [colours[Math.floor(at)], colours[Math.ceil(at)]]
-    return from.map((value, channel) => value + (to[channel] - value) * (at % 1))
-}
-
 // ---- small hands ----
-
-function element(kind, name = "", text = "") {
-    const made = document.createElement(kind)
-    made.className = name
-    made.textContent = text
-    return made
-}
 
 function steady(node, text, widest) { // the node has the room that its widest text needs, so that nothing jumps
     node.classList.add("steady")
@@ -260,11 +236,6 @@ function steady(node, text, widest) { // the node has the room that its widest t
 
 function widest(texts) {
     return texts.reduce((most, text) => (text.length > most.length ? text : most), "")
-}
-
-function sheet(width, height) {
-    const canvas = Object.assign(document.createElement("canvas"), { width, height })
-    return canvas.getContext("2d", { willReadFrequently: true })
 }
 
 function resize(canvas, width, height) { // in pixels of the page; gives a pen in the same
