@@ -19,6 +19,8 @@ ref = model_picker()
 with st.spinner(f"Opening {ref}", show_time=True):
     model = zoo.load(ref)
 card_of(model)
+inside = {"model": ref}
+st.page_link("pages/activations.py", label="Look inside every layer", icon=":material/layers:", query_params=inside)
 
 left, right = st.columns([1, 1.4], gap="large")
 if model.card.task in GENERATION_TASKS:

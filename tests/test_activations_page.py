@@ -63,3 +63,15 @@ def test_a_network_that_is_not_there_is_refused_in_a_sentence():
     app = activations(model="zoo:nothing")
     assert not app.exception
     assert len(app.error) == 1
+
+
+def test_a_newer_link_to_a_checkpoint_wins_over_the_slider():
+    run = training.fit(TrainConfig(model="mlp", dataset="points", epochs=2, batch_size=256))
+    first, last = run.checkpoints[0], run.checkpoints[-1]
+    app = activations(model=f"{run.ref}@{last}")
+    assert app.select_slider(key="at").value == last
+    app.select_slider(key="at").set_value(first).run()
+    assert app.select_slider(key="at").value == first
+    app.query_params["model"] = f"{run.ref}@{run.checkpoints[1]}"
+    app.run()
+    assert app.select_slider(key="at").value == run.checkpoints[1]

@@ -4,7 +4,7 @@ import streamlit as st
 
 from explorer import runs, zoo
 
-KEY = "at"
+KEY, OF = "at", "at-of"
 
 
 def at_checkpoint(ref: str, help: str = "") -> str:
@@ -16,8 +16,9 @@ def at_checkpoint(ref: str, help: str = "") -> str:
     kept, best = runs.checkpoints(folder), runs.best(folder)
     if len(kept) < 2:
         return ref
-    if st.session_state.get(KEY) not in kept:  # of another run
+    if st.session_state.get(OF) != ref or st.session_state.get(KEY) not in kept:  # of another run, or a newer link
         st.session_state.pop(KEY, None)
+    st.session_state[OF] = ref
     named = {0: " (untrained)", best: " (lowest validation loss)", kept[-1]: " (last)"}
     asked = parsed.step if parsed.step in kept else best
     step = st.select_slider("Checkpoint", kept, asked, key=KEY, bind="query-params", help=help or None)

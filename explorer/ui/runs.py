@@ -137,6 +137,8 @@ def _film(run: TrainRun) -> None:
             icon=":material/deployed_code:",
             query_params={"model": opened},
         )
+        st.page_link("pages/activations.py", label="Look inside every layer", icon=":material/layers:",
+                     query_params={"model": opened})  # fmt: skip
     if test.task.startswith("text"):
         _reads(opened)
         return
