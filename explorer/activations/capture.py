@@ -189,7 +189,8 @@ def _with_gradients(
                 answer = given.run(net)
             asked = {call.name: call.tensors[0] for call in calls}
             asked = {name: tensor for name, tensor in asked.items() if tensor is not None and tensor.requires_grad}
-            found = torch.autograd.grad(score(given, answer, target), [*asked.values()], allow_unused=True)
+            total = score(given, answer, target)
+            found = torch.autograd.grad(total, [*asked.values()], allow_unused=True) if asked else ()
         finally:
             net.requires_grad_(False)
     return calls, answer, {name: one for name, one in zip(asked, found, strict=True) if one is not None}
@@ -219,7 +220,7 @@ def _told(
                 array(output) if "output" in want else None,
                 array(given) if "input" in want else None,
                 array(gradients.get(call.name)),
-                {name: array(one) for name, one in own.items()},
+                {name: array(one.detach().clone()) for name, one in own.items()},
                 _note(call.output, output),
             )
         )  # fmt: skip

@@ -98,7 +98,7 @@ def cka(
         raise ExplorerError(f"CKA over {both.count} examples", f"it takes {LEAST} at least", "Bring more examples")
     side_a = Side(a, both.a, layers_a, features, fresh)
     side_b = Side(b, both.b, layers_b, features, None if fresh is None else fresh + 1)
-    same = a.card.ref == b.card.ref and side_a.names == side_b.names and fresh is None
+    same = a is b and side_a.names == side_b.names and fresh is None
     sides = [side_a] if same else [side_a, side_b]
     bounds = _bounds(both.count, both.count if form == "full" else min(batch, both.count))
     _fits(sum(len(side.names) for side in sides), bounds[0][1])
@@ -296,7 +296,7 @@ def _keep(called: str, values: Tensor, given: Feed) -> Tensor | None:
 
 def _bounds(count: int, size: int) -> list[tuple[int, int]]:
     """Minibatches of about one size, (start, stop)."""
-    edges = np.linspace(0, count, max(1, round(count / size)) + 1).astype(int)
+    edges = np.linspace(0, count, max(1, min(round(count / size), count // LEAST)) + 1).astype(int)
     return [(int(start), int(stop)) for start, stop in pairwise(edges)]
 
 

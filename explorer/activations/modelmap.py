@@ -199,7 +199,7 @@ def resized(given: Feed, size: int) -> Feed:
         x = given.inputs["x"]
         noise = torch.randn(1, x.shape[1], size, size, generator=torch.Generator().manual_seed(0))
         inputs = {"x": noise.to(x)}
-    return replace(given, inputs=inputs, y=None, keep=None, pixels=None, tokens=())
+    return replace(given, inputs=inputs, conditions=given.conditions[:1], y=None, keep=None, pixels=None, tokens=())
 
 
 def sizes(model: Model) -> tuple[int, str]:

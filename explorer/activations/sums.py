@@ -113,7 +113,7 @@ class _Tape:
     def __init__(self, net: nn.Module, calls: list[Call], given: Feed) -> None:
         self.calls, self.tokens, self.x = calls, given.tokens, given.inputs.get("x")
         self.names = [call.name for call in calls]
-        self.outs, self.ins = zip(*(call.tensors for call in calls), strict=True)
+        self.outs, self.ins = zip(*(call.tensors for call in calls), strict=True) if calls else ((), ())
         self.owned = [
             (f"{name}.{own}" if name else own, tensor)
             for name, part in net.named_modules()

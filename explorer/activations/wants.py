@@ -298,7 +298,7 @@ def by_class(found: Profile, chances: Selectivity, unit: int) -> ByClass:
         means=means[ranked],
         margins=margins[ranked],
         counts=chances.counts[ranked],
-        auc=float(roc_auc_score(belongs == ranked[0], values)),
+        auc=float(roc_auc_score(belongs == ranked[0], values)) if np.isfinite(values).all() else float("nan"),
     )
 
 

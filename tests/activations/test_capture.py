@@ -221,3 +221,10 @@ def test_a_second_text_is_read_too():
     pair = feed(zoo.load("zoo:story-bert"), "the bear finds boris .", text_b="anna follows the cat .")
     assert len(pair.tokens) > len(feed(zoo.load("zoo:story-bert"), "the bear finds boris .").tokens) + 5
     assert capture(pair.model, pair).answer.shape[1] == len(pair.tokens)
+
+
+def test_weights_are_copies_and_layers_without_numbers_have_no_gradients(awkward):
+    found = capture(awkward, PICTURES, ["conv"], want=("weight",))
+    with awkward.borrow() as net:
+        assert not np.shares_memory(found["conv"].weights["weight"], net.conv.weight.numpy())
+    assert capture(awkward, PICTURES, ["unused"], want=("gradient",)).layers == ()

@@ -340,3 +340,9 @@ def test_turning_undoes_a_rotation_and_a_mirror():
     points = DICE.normal(size=(30, 2)).astype(np.float32)
     mirrored = points @ np.array([[0.6, 0.8], [0.8, -0.6]], np.float32)
     np.testing.assert_allclose(turned(mirrored, points), points, atol=1e-5)
+
+
+@pytest.mark.parametrize("count", [6, 7, 11, 13])
+def test_no_minibatch_is_too_small_for_the_unbiased_estimate(count):
+    found = cka(LENET, LENET, layers_a=["relu1"], layers_b=["relu1"], count=count, batch=4)
+    assert np.isfinite(found.matrix).all()

@@ -127,7 +127,7 @@ def _input(other: Model, model: Model, asked: Asked) -> Asked:
     names = ["same"]
     if test is not None or kind_of(other) == "text":
         names.append("other")
-    if HELD in st.session_state:
+    if HELD in st.session_state and kind_of(st.session_state[HELD].given.model) == kind_of(other):
         names.append("held")
     usual = "other" if other.card.ref == model.card.ref and "other" in names else "same"
     _follow(INPUT, usual)

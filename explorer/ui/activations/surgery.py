@@ -43,7 +43,7 @@ from explorer.ui.diffusion.drawn import worked_out
 from explorer.ui.draw import INK, draw
 from explorer.ui.page import guard, plain
 from explorer.ui.person import person
-from explorer.ui.pickers import choose, linked, to_link
+from explorer.ui.pickers import agreed, choose, linked, to_link
 from explorer.ui.pictures import enlarge
 from explorer.ui.watch import job_of, watch
 from explorer.zoo.card import Card
@@ -78,6 +78,8 @@ def surgery(model: Model, asked: Asked) -> None:
     with st.expander("Add an intervention", icon=":material/add:", expanded=False):
         _add(model, asked, output, cuts)
     meant = _with_b(model, asked, cuts)
+    for source in sorted({cut.source for cut in meant if cut.how == "patch"}):
+        agreed(source)  # a link may name a network of the Hub
     left, right = st.columns(2, gap="large")
     with left, guard():
         _example(model, asked, meant)
@@ -733,5 +735,8 @@ def _search(model: Model, asked: Asked) -> Greedy | None:
     id = st.query_params.get("cut-greedy", "")
     if not id:
         return None
-    wanted = search.asked_of(id)
+    try:
+        wanted = search.asked_of(id)
+    except ExplorerError:  # told where the search stands
+        return None
     return search.found_of(id) if (wanted.ref, wanted.layer) == (model.card.ref, asked.layer) else None
