@@ -9,7 +9,7 @@ import numpy as np
 from explorer import data
 from explorer.activations.base import Activations
 from explorer.activations.capture import capture
-from explorer.activations.feed import dataset, feed, kind_of, opened
+from explorer.activations.feed import Feed, dataset, feed, kind_of, opened
 from explorer.activations.shared import channel_axis, same_kind
 from explorer.errors import ExplorerError
 from explorer.zoo.model import Model
@@ -74,9 +74,20 @@ def compare(ref_a: str | Model, ref_b: str | Model, x: Any = None, x_b: Any = No
     """
     a, b = opened(ref_a), opened(ref_b)
     same_kind(a, b)
-    given_b = feed(b, x if x_b is None else x_b)
-    given_a = feed(a, given_b.pixels if x is None else x)
+    first = feed(b) if x is None else None  # B's first test example
+    given_b = first if first is not None and x_b is None else feed(b, x if x_b is None else x_b)
+    given_a = feed(a, x) if first is None else _as_taken(a, first)
     return compared(a, capture(a, given_a), b, capture(b, given_b))
+
+
+def _as_taken(a: Model, first: Feed) -> Feed:
+    """The first test example of another network as A takes it."""
+    if a is first.model:
+        return first
+    if kind_of(a) == "text":
+        found = dataset(first.model)
+        return feed(a, found.texts[0] if found is not None and found.texts else None)
+    return feed(a, first.pixels, first.conditions[0] if first.conditions else None)
 
 
 def compared(a: Model, first: Activations, b: Model, second: Activations) -> Comparison:

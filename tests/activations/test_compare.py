@@ -237,3 +237,10 @@ def test_what_was_left_out_of_a_pass_is_in_neither():
     assert small.left_out
     found = compared(opened, small, opened, capture(opened, picture()))
     assert set(found.only_b) == set(capture(opened, picture()).names) - set(small.names) - {"silent"}
+
+
+@pytest.mark.parametrize("ref", ["zoo:digits-diffusion", "zoo:shapes-diffusion", "zoo:story-gpt", "zoo:digits-lenet"])
+def test_a_network_beside_itself_differs_nowhere(ref):
+    found = compare(ref, ref)
+    assert found.layers
+    assert max(layer.distance for layer in found.layers) == 0
