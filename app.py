@@ -4,16 +4,29 @@ import os
 import sys
 
 import streamlit as st
+from streamlit import config
 
 from explorer.errors import ExplorerError
-from explorer.settings import settings
-from explorer.ui.page import ASSETS, INSIDE, guard, navigation, refuse
+from explorer.memory import tidy
+from explorer.settings import MB, settings
+from explorer.ui import imports
+from explorer.ui.lesson import hide, lesson
+from explorer.ui.links import checked
+from explorer.ui.page import ASSETS, INSIDE, guard, look, navigation, refuse
 from explorer.ui.status import status
+from explorer.ui.tour import tour
+
+SWITCH = 0.0005  # seconds for which a thread of Python may keep the others waiting; with its usual 0.005 a network that
+# is asked beside a busy page waits for so long after every little operation, and a sample of 0.3 s takes a minute
 
 st.set_page_config("Deep Learning Explorer", str(ASSETS / "icon.svg"), layout="wide")
 
 try:
     os.environ.setdefault("OMP_NUM_THREADS", str(settings().limits.threads))  # torch reads it when it is imported
+    sys.setswitchinterval(SWITCH)
+    config.set_option("server.maxUploadSize", max(1, settings().limits.upload // MB))  # else a browser alone minds it
+    if settings().temporary:  # the home takes nothing, so downloads go where all else goes
+        os.environ.setdefault("XDG_CACHE_HOME", str(settings().data / "downloads"))
 except ExplorerError as error:
     print(error, file=sys.stderr)
     refuse(error)
@@ -21,6 +34,15 @@ except ExplorerError as error:
 
 st.session_state[INSIDE] = True
 page = navigation()
+look()
 status()
-with guard():
+tour(page)
+hide()
+with checked(page.title), guard():
+    if settings().shared and page.title not in imports.LIGHT:
+        imports.wait()
     page.run()
+lesson()
+tidy()
+if settings().shared:
+    imports.begin()

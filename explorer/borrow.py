@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from explorer.errors import ExplorerError
+from explorer.turns import TURNS
 
 GRADIENT = attrgetter("grad")
 ASKED = [
@@ -48,11 +49,15 @@ class Pool:
 
     @contextmanager
     def borrow(self) -> Iterator[nn.Module]:
-        """A private tree for the length of a `with`; hook it, switch it, differentiate it, then let go of it."""
-        with self._lock:
-            tree = self._idle.pop() if self._idle else None
-        tree = tree or _Tree(self._module)
-        yield tree.module  # after an error in the body the tree is dropped
+        """A private tree for the length of a `with`; hook it, switch it, differentiate it, then let go of it.
+
+        So many borrow at once as this server bears; the others wait for their turn.
+        """
+        with TURNS.take():
+            with self._lock:
+                tree = self._idle.pop() if self._idle else None
+            tree = tree or _Tree(self._module)
+            yield tree.module  # after an error in the body the tree is dropped
         if tree.untouched():
             tree.reset()
             with self._lock:

@@ -16,6 +16,8 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 from explorer.errors import ExplorerError
 
+SHOWN = 100  # letters of a value in a sentence
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Control:
@@ -28,6 +30,7 @@ class Control:
     help: str = ""  # one sentence on what the setting does
     paper: str = ""  # address of the paper that the setting comes from
     group: str = ""
+    when: tuple[str, tuple[Any, ...]] | None = None  # it acts only where that earlier setting has one of these values
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,7 +85,7 @@ class Choice(Control):
     def wrong(self, value: Any) -> str | None:
         if value in self.options:
             return None
-        return f"{value!r} is not one of {', '.join(map(str, self.options))}"
+        return f"{shown(value)} is not one of {', '.join(map(str, self.options))}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,7 +93,7 @@ class Toggle(Control):
     """On or off."""
 
     def wrong(self, value: Any) -> str | None:
-        return None if isinstance(value, bool) else f"{value!r} is neither True nor False"
+        return None if isinstance(value, bool) else f"{shown(value)} is neither True nor False"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,17 +121,27 @@ def params(target: Callable[..., Any]) -> Mapping[str, Param]:
     return MappingProxyType(found)
 
 
+def acts(param: Param, values: Mapping[str, Any]) -> bool:
+    """Whether a setting does anything beside the other `values`: a momentum is nothing to AdamW."""
+    if param.control.when is None:
+        return True
+    name, wanted = param.control.when
+    return values[name] in wanted
+
+
 def check(target: Callable[..., Any], values: Mapping[str, Any], asked: str) -> dict[str, Any]:
     """`values` with the defaults filled in; raises ExplorerError for an unknown name or a value out of range."""
     known = params(target)
     for name in values:
         if name not in known:
-            raise ExplorerError(asked, f"it has no setting {name!r}", f"Its settings are: {', '.join(known) or 'none'}")
+            raise ExplorerError(
+                asked, f"it has no setting {shown(name)}", f"Its settings are: {', '.join(known) or 'none'}"
+            )
     full = {name: values.get(name, param.default) for name, param in known.items()}
     for name, param in known.items():
         value = full[name]
         if param.type is int and (isinstance(value, bool) or not isinstance(value, int)):
-            raise ExplorerError(asked, f"{name} is {value!r}, not a whole number", f"Use one like {param.default}")
+            raise ExplorerError(asked, f"{name} is {shown(value)}, not a whole number", f"Use one like {param.default}")
         wrong = param.control.wrong(value)
         if wrong:
             raise ExplorerError(asked, f"{name}: {wrong}", f"The default is {param.default}")
@@ -137,8 +150,18 @@ def check(target: Callable[..., Any], values: Mapping[str, Any], asked: str) -> 
 
 def _outside(value: Any, low: float, high: float) -> str | None:
     """Why a number is not between the bounds; None when it is."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        return f"{value!r} is not a number"
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or (isinstance(value, float) and not math.isfinite(value)):
+        return f"{shown(value)} is not a number"
     if not low <= value <= high:
-        return f"{value:.10g} is not between {low:.10g} and {high:.10g}"
+        return f"{shown(value)} is not between {low:.10g} and {high:.10g}"
     return None
+
+
+def shown(value: Any) -> str:
+    """Any value in a few letters: it may be a whole number of more digits than Python writes, or a list in lists."""
+    try:
+        text = f"{value:.10g}" if isinstance(value, float) else repr(value)
+    except (ValueError, RecursionError):
+        return "what can't be written down"
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"

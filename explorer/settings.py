@@ -5,6 +5,7 @@
 | `EXPLORER_MODE` | `auto`, `cpu-tiny`, `cpu`, `gpu` | the set of limits; `auto` looks at the machine |
 | `EXPLORER_SHARED` | `0`, `1` | `1` on a server whose users don't know each other |
 | `EXPLORER_DATA` | a folder | where runs, uploads and generated data are kept |
+| `EXPLORER_TEACHER` | a word of 8 characters or more | who types it on the page "This server" sees and stops all jobs |
 | `EXPLORER_<LIMIT>` | a number | any one field of `Limits`, in capitals: `EXPLORER_EPOCHS=20` |
 """
 
@@ -13,8 +14,10 @@ import functools
 import importlib.metadata
 import os
 import platform
+import stat
+import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
 import platformdirs
@@ -24,6 +27,7 @@ from explorer.errors import ExplorerError
 
 MB, GB = 2**20, 2**30
 TINY_MEMORY = 4 * GB  # below this a machine is `cpu-tiny`
+TOKEN = 8  # characters that a teacher's token has at least
 
 
 @dataclass(frozen=True)
@@ -35,16 +39,24 @@ class Limits:
     image_pixels: int  # of the largest picture that is decoded
     tokens: int  # of the longest text
     examples: int  # in a person's own data set
-    epochs: int
+    epochs: int  # of one training run
     seconds: int  # of one training run
+    steps: int  # of one sampling, that a page offers
     job_memory: int  # bytes that the worker may hold
     queue: int  # jobs that may wait
     workers: int  # jobs that run at once
     idle: int  # seconds until an unused worker goes; 0: it stays
     store: int  # bytes of models held open
     cache: int  # bytes of data sets held open
+    answers: int  # bytes of what pages have computed, kept for everybody
     upload: int  # bytes of one uploaded file
-    threads: int  # torch threads, in the server and in each worker
+    threads: int  # torch threads, of each computation and of each worker
+    turns: int  # computations of pages that go on at once
+    keep: int  # bytes that a person may keep on a shared server
+    runs: int  # runs that a person may keep on a shared server
+    hourly: int  # seconds of workers that a person may use in an hour on a shared server
+    unseen: int  # seconds after which a shared server removes what an absent person left
+    disk: int  # bytes of the data folder, above which a shared server removes what is oldest
 
 
 @dataclass(frozen=True)
@@ -56,6 +68,8 @@ class Settings:
     device: str  # cpu | cuda | mps, as torch calls it
     data: Path  # runs, uploads and generated data
     limits: Limits
+    teacher: str = field(default="", repr=False)  # the token that opens the teacher's view; "": nothing does
+    temporary: bool = False  # the data folder is among the temporary files, because no other takes anything
 
 
 def read(environment: Mapping[str, str]) -> Settings:
@@ -75,13 +89,20 @@ def read(environment: Mapping[str, str]) -> Settings:
         raise _invalid("EXPLORER_SHARED", shared, "0, 1")
     limits = MODES[mode](cores())
     if shared == "1":
-        limits = replace(limits, upload=min(limits.upload, 20 * MB), seconds=min(limits.seconds, 900))
+        threads = max(1, min(limits.threads, cores() // limits.turns))  # who computes at once shares the cores
+        limits = replace(limits, upload=min(limits.upload, 20 * MB), seconds=min(limits.seconds, 900), threads=threads)
     for limit in fields(Limits):
         name = f"EXPLORER_{limit.name.upper()}"
         if name in environment:
             limits = replace(limits, **{limit.name: _number(name, environment[name])})
-    folder = Path(environment.get("EXPLORER_DATA") or platformdirs.user_data_dir("deep-learning-explorer"))
-    return Settings(mode, shared == "1", found if mode == "gpu" else "cpu", _writable(folder), limits)
+    teacher = environment.get("EXPLORER_TEACHER", "")
+    if 0 < len(teacher) < TOKEN:
+        raise ExplorerError(
+            "EXPLORER_TEACHER", f"it has fewer than {TOKEN} characters", "Set it to a longer one, or unset it"
+        )
+    folder, temporary = _folder(environment.get("EXPLORER_DATA", ""))
+    on = found if mode == "gpu" else "cpu"
+    return Settings(mode, shared == "1", on, folder, limits, teacher, temporary)
 
 
 @functools.cache
@@ -131,16 +152,18 @@ def device() -> str:
 def _tiny(cores: int) -> Limits:
     return Limits(
         parameters=30_000_000, image_side=224, image_pixels=30_000_000, tokens=128, examples=10_000, epochs=50,
-        seconds=600, job_memory=800 * MB, queue=40, workers=1, idle=300, store=150 * MB, cache=150 * MB,
-        upload=20 * MB, threads=min(cores, 2),
+        seconds=600, steps=100, job_memory=800 * MB, queue=40, workers=1, idle=300, store=150 * MB, cache=150 * MB,
+        answers=80 * MB, upload=20 * MB, threads=min(cores, 2), turns=2,
+        keep=200 * MB, runs=60, hourly=1800, unseen=86_400, disk=2 * GB,
     )  # fmt: skip
 
 
 def _cpu(cores: int) -> Limits:
     return Limits(
         parameters=400_000_000, image_side=384, image_pixels=60_000_000, tokens=512, examples=100_000, epochs=200,
-        seconds=3600, job_memory=4 * GB, queue=40, workers=1, idle=0, store=2 * GB, cache=1 * GB,
-        upload=200 * MB, threads=min(cores, 8),
+        seconds=3600, steps=1000, job_memory=4 * GB, queue=40, workers=1, idle=0, store=2 * GB, cache=1 * GB,
+        answers=500 * MB, upload=200 * MB, threads=min(cores, 8), turns=max(2, cores // 4),
+        keep=2 * GB, runs=200, hourly=1800, unseen=7 * 86_400, disk=50 * GB,
     )  # fmt: skip
 
 
@@ -164,17 +187,36 @@ def _number(variable: str, value: str) -> int:
     return int(value)
 
 
-def _writable(folder: Path) -> Path:
+def _folder(named: str) -> tuple[Path, bool]:
+    """The data folder, and whether it is a temporary one, which it becomes where the usual one takes nothing.
+
+    Who names a folder wants things to be kept there, so one that can't be written to is refused.
+    """
+    folder = Path(named or platformdirs.user_data_dir("deep-learning-explorer"))
+    if (named or folder.is_absolute()) and _takes(folder):  # without a home it begins with ~
+        return folder, False
+    if not named:  # one for each user of the machine, which the workers find as well
+        spare = Path(tempfile.gettempdir()) / f"deep-learning-explorer-{getattr(os, 'getuid', int)()}"
+        if _takes(spare, mode=0o700) and _ours(spare):
+            return spare, True
+    raise ExplorerError(
+        f"The data folder {str(folder)!r}", "it can't be written to", "Set EXPLORER_DATA to a folder that can"
+    )
+
+
+def _takes(folder: Path, mode: int = 0o777) -> bool:
+    """Whether something can be written into a folder, which is made where there is none."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        writable = os.access(folder, os.W_OK)
+        folder.mkdir(mode, parents=True, exist_ok=True)
+        return os.access(folder, os.W_OK)
     except OSError:
-        writable = False
-    if not writable:
-        raise ExplorerError(
-            f"The data folder {str(folder)!r}", "it can't be written to", "Set EXPLORER_DATA to a folder that can"
-        )
-    return folder
+        return False
+
+
+def _ours(folder: Path) -> bool:
+    """Whether nobody else has put this folder among the temporary files, which are everybody's."""
+    facts = folder.lstat()
+    return stat.S_ISDIR(facts.st_mode) and facts.st_uid == getattr(os, "getuid", int)()
 
 
 def _first_line(path: str) -> str:

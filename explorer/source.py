@@ -9,7 +9,9 @@ import builtins
 import inspect
 import sys
 import textwrap
+import threading
 from collections.abc import Callable, Iterable, Mapping
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -20,11 +22,25 @@ from explorer.zoo.card import GENERATION_TASKS, TEXT_TASKS
 from explorer.zoo.model import Model
 
 OURS = "explorer"
+UNHARMED = 'sys.modules["torchvision"] = None  # not needed here, and one built for another torch stops transformers'
+TORCHVISION = """
+try:
+    import torchvision
+except RuntimeError:  # it was built for another torch, and describes operators that are missing; none is needed here
+    library = torch.library.Library("torchvision", "DEF")
+    for name in ("nms", "qnms"):
+        library.define(name + "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+"""
 
 
 def imports(lines: Iterable[str]) -> list[str]:
     """Lines of imports in order: what is from the future first, then whole modules."""
     return sorted(lines, key=lambda line: ("__future__" not in line, line.split()[0] != "import", line))
+
+
+def told(words: str) -> str:
+    """A line of documentation for a script, which stays one whatever a folder is called."""
+    return '"""' + words.replace("\\", "/").replace('"', "'") + '"""'
 
 
 def keywords(values: Mapping[str, Any]) -> str:
@@ -80,29 +96,44 @@ def file_of(model: Model, name: str) -> bytes:
     return own.zipped(model) if name == "model.zip" else weights_file(model.card.ref).read_bytes()
 
 
-class Parts:
-    """Sources of ours that a function needs, each once, in an order in which they can stand, and their imports."""
+_parsing = threading.RLock()  # Python 3.11 can't parse in two threads: "AST constructor recursion depth mismatch"
 
-    def __init__(self) -> None:
+
+class Parts:
+    """Sources of ours that a function needs, each once, in an order in which they can stand, and their imports.
+
+    instead: sources for functions, by their names, that a script does without.
+    """
+
+    def __init__(self, instead: Mapping[str, str] | None = None) -> None:
         self.sources: list[str] = []
         self.imports: set[str] = set()
         self._seen: set[str] = set()
+        self._instead = instead or {}
 
     def add(self, thing: Callable[..., Any] | type) -> None:
         """A function or class of ours, after everything that it needs."""
+        with _parsing:
+            self._add(thing)
+
+    def _add(self, thing: Callable[..., Any] | type) -> None:
         if thing.__qualname__ in self._seen:
             return
         self._seen.add(thing.__qualname__)
+        if thing.__qualname__ in self._instead:
+            self.sources.append(self._instead[thing.__qualname__])
+            return
         module = sys.modules[thing.__module__]
-        tree = ast.parse(textwrap.dedent(inspect.getsource(thing)))
+        source = source_of(thing)
+        tree = ast.parse(source)
         bare = _Bare(vars(module))
         tree = ast.fix_missing_locations(bare.visit(tree))
         self._needs(tree, module)
         for other in bare.called:
             self.add(other)
-        plain = isinstance(thing, type) and "Annotated" not in inspect.getsource(thing)
-        verbatim = plain and not tree.body[0].decorator_list
-        self.sources.append(textwrap.dedent(inspect.getsource(thing)) if verbatim else ast.unparse(tree) + "\n")
+        plain = isinstance(thing, type) and "Annotated" not in source
+        verbatim = plain and not bare.registers
+        self.sources.append(source if verbatim else ast.unparse(tree) + "\n")
 
     def _needs(self, tree: ast.AST, module: ModuleType) -> None:
         names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
@@ -122,26 +153,22 @@ class Parts:
 
     def _imported(self, name: str, module: ModuleType) -> bool:
         """Take over the import that binds a name in a module; a name of ours is looked for where it comes from."""
-        for node in ast.walk(ast.parse(inspect.getsource(module))):
-            for alias in getattr(node, "names", ()) if isinstance(node, ast.Import | ast.ImportFrom) else ():
-                if (alias.asname or alias.name).split(".")[0] != name:
-                    continue
-                if isinstance(node, ast.ImportFrom) and node.module.split(".")[0] == OURS:
-                    self._assigned(alias.name, sys.modules[node.module])
-                else:
-                    alone = (
-                        ast.Import([alias]) if isinstance(node, ast.Import) else ast.ImportFrom(node.module, [alias], 0)
-                    )
-                    self.imports.add(ast.unparse(alone))
-                return True
-        return False
+        if name not in _imports(module):
+            return False
+        node, alias = _imports(module)[name]
+        if isinstance(node, ast.ImportFrom) and node.module.split(".")[0] == OURS:
+            self._assigned(alias.name, sys.modules[node.module])
+        else:
+            alone = ast.Import([alias]) if isinstance(node, ast.Import) else ast.ImportFrom(node.module, [alias], 0)
+            self.imports.add(ast.unparse(alone))
+        return True
 
     def _assigned(self, name: str, module: ModuleType) -> None:
         """Take over the line that gives a constant of ours its value."""
         if name in self._seen:
             return
         self._seen.add(name)
-        for node in ast.parse(inspect.getsource(module)).body:
+        for node in _tree(module).body:
             targets = node.targets if isinstance(node, ast.Assign) else []
             bound = {part.id for target in targets for part in ast.walk(target) if isinstance(part, ast.Name)}
             if name in bound:
@@ -150,12 +177,36 @@ class Parts:
                 self.sources.append(ast.unparse(node) + "\n")
 
 
+@cache
+def source_of(thing: Callable[..., Any] | type) -> str:
+    """The lines of a function or class, from the margin on."""
+    with _parsing:  # Python looks for a class in the tree of its module
+        return textwrap.dedent(inspect.getsource(thing))
+
+
+@cache
+def _tree(module: ModuleType) -> ast.Module:
+    """What a module is made of, to be looked at only."""
+    return ast.parse(inspect.getsource(module))
+
+
+@cache
+def _imports(module: ModuleType) -> dict[str, tuple[ast.Import | ast.ImportFrom, ast.alias]]:
+    """The imports of a module, the first that binds a name."""
+    found: dict[str, tuple[ast.Import | ast.ImportFrom, ast.alias]] = {}
+    for node in ast.walk(_tree(module)):
+        for alias in node.names if isinstance(node, ast.Import | ast.ImportFrom) else ():
+            found.setdefault((alias.asname or alias.name).split(".")[0], (node, alias))
+    return found
+
+
 class _Bare(ast.NodeTransformer):
     """Takes off what is there for menus and readers of types, and calls methods of ours by their bare name."""
 
     def __init__(self, names: dict[str, Any]) -> None:
         self._names = names
         self.called: list[Callable[..., Any]] = []  # functions of ours that were named by their module
+        self.registers = False  # a class that a menu of ours lists
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
         node.decorator_list = [each for each in node.decorator_list if not self._ours(each)]
@@ -175,7 +226,9 @@ class _Bare(ast.NodeTransformer):
         return value is not None and module.split(".")[0] == OURS
 
     def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:
-        node.decorator_list = []
+        kept = [each for each in node.decorator_list if not self._ours(each)]
+        self.registers = len(kept) < len(node.decorator_list)
+        node.decorator_list = kept
         return self.generic_visit(node)
 
     def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST | None:

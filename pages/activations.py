@@ -3,6 +3,7 @@
 import streamlit as st
 
 from explorer import zoo
+from explorer.ui.activations.beside import brought, pin_of
 from explorer.ui.activations.compare import compare
 from explorer.ui.activations.embeddings import embeddings
 from explorer.ui.activations.health import health
@@ -15,8 +16,10 @@ from explorer.ui.activations.tokens import tokens
 from explorer.ui.activations.wants import wants
 from explorer.ui.catalogue import catalogue
 from explorer.ui.checkpoint import at_checkpoint
-from explorer.ui.page import guard, inside_app
+from explorer.ui.page import guard, inside_app, plain
 from explorer.ui.pickers import agreed, model_picker
+from explorer.ui.pins import chip
+from explorer.ui.row import one_of
 
 VIEWS = {
     "Map": modelmap,
@@ -39,15 +42,13 @@ with guard():
         ref = at_checkpoint(model_picker())
         catalogue(lambda entry: True)
         agreed(ref)
-        with st.spinner(f"Opening {ref}", show_time=True):
+        with st.spinner(f"Opening {plain(ref)}", show_time=True):
             model = zoo.load(ref)
     with right:
-        view = st.segmented_control(
-            "View", list(VIEWS), default="Map", required=True, key="view", bind="query-params", wrap=True,
-            label_visibility="collapsed",
-        )  # fmt: skip
+        view = one_of("View", list(VIEWS), default="Map", key="view", wrap=True, label_visibility="collapsed")
     with left:
         asked = question(model, view in EARLY + LATE, view in LATE)
+        chip(pin_of(asked), brought(asked))
     with right:
         with guard():
             VIEWS[view](model, asked)

@@ -8,11 +8,13 @@ from explorer.ui.attention.flow import flow
 from explorer.ui.attention.from_scratch import from_scratch
 from explorer.ui.attention.heads import heads
 from explorer.ui.attention.matter import matter
-from explorer.ui.attention.question import question
+from explorer.ui.attention.question import pin_of, question
 from explorer.ui.attention.roles import roles
 from explorer.ui.catalogue import attends, catalogue
-from explorer.ui.page import guard, inside_app
+from explorer.ui.page import guard, inside_app, plain
 from explorer.ui.pickers import model_picker, reads_with_attention
+from explorer.ui.pins import chip
+from explorer.ui.row import one_of
 
 VIEWS = {
     "Heads": heads,
@@ -25,13 +27,11 @@ LESSON = "From scratch"
 
 inside_app()
 st.title("Who looks at whom?", anchor=False)
-view = st.segmented_control(
+view = one_of(
     "View",
     [*VIEWS, LESSON],
     default="Heads",
-    required=True,
     key="see",
-    bind="query-params",
     wrap=True,
     label_visibility="collapsed",
 )
@@ -43,8 +43,9 @@ with guard():
         with left:
             ref = model_picker(reads_with_attention, "zoo:story-gpt")
             catalogue(attends)
-            with st.spinner(f"Opening {ref}", show_time=True):
+            with st.spinner(f"Opening {plain(ref)}", show_time=True):
                 model = zoo.load(ref)
             asked = question(model)
+            chip(pin_of(asked), asked.given)
         with right, guard():
             VIEWS[view](model, asked)

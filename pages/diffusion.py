@@ -10,14 +10,17 @@ from explorer.ui.diffusion.fork import fork
 from explorer.ui.diffusion.forward import forward
 from explorer.ui.diffusion.guidance import guidance
 from explorer.ui.diffusion.own_points import own_points
+from explorer.ui.diffusion.pinned import pin_of, pinned
 from explorer.ui.diffusion.plane import score_field
 from explorer.ui.diffusion.quality import quality
 from explorer.ui.diffusion.question import draws, question
 from explorer.ui.diffusion.reverse import reverse
 from explorer.ui.diffusion.samplers import samplers
 from explorer.ui.diffusion.words import words
-from explorer.ui.page import guard, inside_app
+from explorer.ui.page import guard, inside_app, plain
 from explorer.ui.pickers import agreed, model_picker
+from explorer.ui.pins import chip
+from explorer.ui.row import one_of
 
 VIEWS = {
     "From noise": reverse,
@@ -26,6 +29,7 @@ VIEWS = {
     "Guidance": guidance,
     "Another future": fork,
     "Words": words,
+    "A and B": pinned,
     "Score field": score_field,
     "Your points": own_points,
     "How good?": quality,
@@ -45,15 +49,13 @@ with guard():
         ref = at_checkpoint(model_picker(draws, USUAL), "The same noise at every checkpoint.")
         catalogue(generates)
         agreed(ref)
-        with st.spinner(f"Opening {ref}", show_time=True):
+        with st.spinner(f"Opening {plain(ref)}", show_time=True):
             model = opened(zoo.load(ref))
     with right:
         views = [name for name in VIEWS if FITS.get(name, lambda model: True)(model)]
-        view = st.segmented_control(
-            "View", views, default="From noise", required=True, key="view", bind="query-params", wrap=True,
-            label_visibility="collapsed",
-        )  # fmt: skip
+        view = one_of("View", views, default="From noise", key="view", wrap=True, label_visibility="collapsed")
     with left:
         wish = question(model)
+        chip(pin_of(wish))
     with right:
         VIEWS[view](model, wish)

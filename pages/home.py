@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from explorer.ui.page import ASSETS, PAGES
+from explorer.ui.page import ASSETS, CARDS
 
 WIDE = 3  # pages in a row
 
@@ -19,8 +19,8 @@ picture.image(
     alt="A handwritten digit beside a chart in which the belief in the right class grows until it alone remains",
 )
 
-for start in range(1, len(PAGES), WIDE):
-    for column, page in zip(st.columns(WIDE, gap="medium"), PAGES[start : start + WIDE], strict=False):
+for start in range(0, len(CARDS), WIDE):
+    for column, page in zip(st.columns(WIDE, gap="medium"), CARDS[start : start + WIDE], strict=False):
         with column.container(border=True):
             st.image(str(ASSETS / page.picture), width="stretch", alt=page.shows)
             st.page_link(page.path, label=f"**{page.title}**", icon=page.icon)

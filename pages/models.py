@@ -8,15 +8,15 @@ from explorer.ui.attention.predicted import predicted
 from explorer.ui.attention.question import question
 from explorer.ui.draw import draw
 from explorer.ui.examples import example
-from explorer.ui.models import card_of, layers_of
-from explorer.ui.page import inside_app
+from explorer.ui.models import answered, card_of, layers_of
+from explorer.ui.page import inside_app, plain
 from explorer.ui.pickers import model_picker
 from explorer.zoo.card import GENERATION_TASKS, TEXT_TASKS
 
 inside_app()
 st.title("Open a network", anchor=False)
 ref = model_picker()
-with st.spinner(f"Opening {ref}", show_time=True):
+with st.spinner(f"Opening {plain(ref)}", show_time=True):
     model = zoo.load(ref)
 card_of(model)
 inside = {"model": ref}
@@ -40,5 +40,5 @@ else:
         x, true = example(model)
     with right:
         st.markdown("**Its answer**")
-        draw(charts.answer(model.predict(x)[0], model.labels, true), "answer", "The most probable classes")
+        draw(charts.answer, answered(model, x), model.labels, true, key="answer", says="The most probable classes")
 layers_of(model)

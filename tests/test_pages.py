@@ -8,6 +8,7 @@ from streamlit.testing.v1 import AppTest
 
 from explorer import runs
 from explorer.ui.page import PAGES
+from tests.sealed import sealed
 
 ROOT = Path(__file__).parents[1]
 
@@ -39,8 +40,11 @@ def texts(app: AppTest) -> str:
 
 
 @pytest.mark.parametrize("page", [page.path for page in PAGES])
-def test_a_page_draws_something_meaningful_without_a_click(page):
-    app = open_app(page)
+def test_a_page_draws_something_meaningful_without_a_click_or_a_network_or_a_disk(page, monkeypatch):
+    monkeypatch.setattr("sys.dont_write_bytecode", True)
+    with sealed() as tried:
+        app = open_app(page)
+    assert not [one for one in tried if one.startswith("socket")]  # what writes elsewhere does without
     assert not app.exception
     assert not app.error
     assert app.title or "Train a small network" in texts(app)

@@ -1,6 +1,5 @@
 """Every layer's values in one pass of a network, whatever its layers give out and however they are used."""
 
-import time
 import weakref
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ from torch.utils._pytree import tree_map_only
 from explorer.activations.base import CALL, Activations, Layer
 from explorer.activations.feed import Feed, feed, opened, room
 from explorer.errors import ExplorerError
+from explorer.turns import TURNS
 from explorer.zoo.model import Model
 
 WANTS = ("output", "input", "weight", "gradient")
@@ -63,7 +63,7 @@ def capture(
     unknown = [one for one in want if one not in WANTS]
     if unknown:
         raise ExplorerError(f"The wish {unknown[0]!r}", "it can't be captured", f"Choose of: {', '.join(WANTS)}")
-    began, model = time.perf_counter(), opened(ref)
+    began, model = TURNS.clock(), opened(ref)
     given = feed(model, x)
     with model.borrow() as net, calm(net):
         names = chosen(net, layers)
@@ -75,7 +75,7 @@ def capture(
     ran = {call.name.partition(CALL)[0] for call in calls}
     left_out |= {name: "it did not run in this pass" for name in names if name not in ran}
     keep = None if given.keep is None else given.keep.cpu().numpy()
-    return Activations(model.card.ref, kept, array(answer), left_out, keep, time.perf_counter() - began)
+    return Activations(model.card.ref, kept, array(answer), left_out, keep, TURNS.clock() - began)
 
 
 def chosen(net: nn.Module, layers: Sequence[str] | None) -> list[str]:

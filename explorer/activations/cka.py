@@ -1,6 +1,5 @@
 """Do two networks compute alike? Linear CKA between all their layers, over many examples."""
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -25,6 +24,7 @@ from explorer.activations.shared import (
     spread,
 )
 from explorer.errors import ExplorerError
+from explorer.turns import TURNS
 from explorer.zoo.model import Model
 
 FORMS = {  # how it is estimated → in words
@@ -90,7 +90,7 @@ def cka(
     seed: draws the examples, and shuffles them for `chance`. on_step: told the share that is done.
     Raises ExplorerError for networks that can't take the same examples, and for what there isn't.
     """
-    began = time.perf_counter()
+    began = TURNS.clock()
     _check(form, features, batch)
     a, b = opened(ref_a), opened(ref_b)
     both = examples(a, b, dataset, count, seed)
@@ -110,7 +110,7 @@ def cka(
         measured.add(grams[0], grams[-1], torch.from_numpy(dice.permutation(stop - start)))
     return CKA(
         a.card.ref, b.card.ref, side_a.names, side_b.names, measured.matrix(), measured.matrix(shuffled=True),
-        form, features, both.count, bounds[0][1], both.name, time.perf_counter() - began,
+        form, features, both.count, bounds[0][1], both.name, TURNS.clock() - began,
     )  # fmt: skip
 
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from explorer.activations.base import Activations, Layer
 from explorer.attribution.export import embedded, paint
+from explorer.charts.figure import safe
 from explorer.charts.theme import LIGHT
 
 COLUMNS = ("layer", "kind", "shape", "mean", "deviation", "least", "greatest", "zeros")
@@ -67,12 +68,10 @@ def figure(layer: Layer, row: int = 0) -> np.ndarray:
 
 def svg(layer: Layer, ref: str, row: int = 0) -> str:
     """The figure of a layer with its name and its scale."""
-    import html
-
     pixels = figure(layer, row)
     height, width = pixels.shape[:2]
     limit = float(np.abs(layer.output[row]).max())
-    words = html.escape(f"{ref} · {layer.name} · {layer.kind} · colours from −{limit:.3g} to {limit:.3g}")
+    words = safe(f"{ref} · {layer.name} · {layer.kind} · colours from −{limit:.3g} to {limit:.3g}")
     return "\n".join(
         [
             f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height + 28}" '

@@ -14,6 +14,7 @@ from explorer.data.text import PAD, START
 from explorer.errors import ExplorerError
 from explorer.models.noise import alphas_bar, question, told
 from explorer.settings import settings
+from explorer.turns import TURNS
 from explorer.zoo.card import GENERATION_TASKS, TEXT_TASKS
 from explorer.zoo.denoiser import Denoiser
 from explorer.zoo.model import Model
@@ -43,6 +44,7 @@ class Feed:
 
     def run(self, net: nn.Module) -> Tensor:
         """What a borrowed tree answers, (N, …): logits, or what a denoiser says of the noise."""
+        TURNS.look()
         if isinstance(self.model, Denoiser):
             asked = self.model.ask(net, list(self.conditions), len(self))
             return self.model.answer(net, self.inputs["x"], self.time, asked.given)

@@ -1,6 +1,5 @@
 """Which units of a layer does a network need most? Each alone, and the worst that can be taken one after the other."""
 
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -14,6 +13,7 @@ from explorer.activations.feed import TIME, Feed, dataset, feed, opened
 from explorer.activations.surgery import Cut, Table, Trial, axis_of, changed, own, table, trial
 from explorer.errors import ExplorerError
 from explorer.jobs.study import Study
+from explorer.turns import TURNS
 from explorer.zoo.model import Model
 
 SCREEN = 64  # units up to which every one is tried at every step
@@ -87,7 +87,7 @@ def singles(
     count: over so many test examples, against the truth. None: for the example x, as of `feed`, against what the intact
     network itself answers (-ln p in nats, the mean over tokens; of a denoiser its mean squared change).
     """
-    began, model = time.perf_counter(), opened(ref)
+    began, model = TURNS.clock(), opened(ref)
     given = None if count is not None else feed(model, x)
     with table(model) as on:
         asked = trial(model, count, share=share) if count is not None else own(on, given)
@@ -97,7 +97,7 @@ def singles(
             for unit in range(width):
                 rise[unit] = _loss(on, asked, layer, (unit,)) - loss
                 on_step((unit + 1) / width)
-    return Singles(layer, rise, loss, len(asked.given), time.perf_counter() - began)
+    return Singles(layer, rise, loss, len(asked.given), TURNS.clock() - began)
 
 
 def greedy(
@@ -115,7 +115,7 @@ def greedy(
     test examples decides; `count` others then measure what is lost, there and in `seeds` random orders.
     Raises ExplorerError for a layer that there isn't, and where the network's own data are not here.
     """
-    began, model = time.perf_counter(), opened(ref)
+    began, model = TURNS.clock(), opened(ref)
     _check(Search(model.card.ref, layer, steps, count, seeds, share))
     size = len(dataset(model) or ())
     count = min(count, max(1, size // 2)) if size else count
@@ -154,7 +154,7 @@ def greedy(
     random = random.reshape(seeds, 2, len(taken) + 1)
     return Greedy(
         layer, np.array(taken), np.array(rises), *course, random[:, 0], random[:, 1], alone, kept, len(measures.given),
-        len(chooses.given), time.perf_counter() - began,
+        len(chooses.given), TURNS.clock() - began,
     )  # fmt: skip
 
 

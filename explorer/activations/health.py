@@ -1,7 +1,6 @@
 """How well are the layers? Spread, zeros, dead units, saturation, and how much of the gradient reaches each."""
 
 import math
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from explorer.activations.capture import calm, chosen, first_tensor, plain
 from explorer.activations.feed import TIME, Feed, opened, room
 from explorer.activations.health_loss import Task, task
 from explorer.errors import ExplorerError
+from explorer.turns import TURNS
 from explorer.zoo.model import Model
 
 COUNT = 128  # examples unless one says how many
@@ -194,7 +194,7 @@ def health(
     of a denoiser, how far examples are noised. Only sums are kept: memory does not grow with the sample.
     Raises ExplorerError for a layer that there isn't.
     """
-    began, model = time.perf_counter(), opened(ref)
+    began, model = TURNS.clock(), opened(ref)
     asked = task(model, count, time_in, given)
     # Gradients of all weights must fit beside them.
     graph = model.bytes <= room()
@@ -215,7 +215,7 @@ def health(
     note = "" if graph else f"Its weights take {model.bytes / 2**20:,.0f} MB: gradients of them have no room here."
     return Health(
         model.card.ref, tuple(one.told(name) for name, one in seen.items()), told, loss, asked.loss, asked.examples,
-        len(asked.given), plan.left_out, note, time.perf_counter() - began,
+        len(asked.given), plan.left_out, note, TURNS.clock() - began,
     )  # fmt: skip
 
 

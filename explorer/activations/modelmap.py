@@ -18,8 +18,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from explorer.activations.base import CALL
 from explorer.activations.capture import first_tensor, mapped, plain
 from explorer.activations.feed import Feed, feed, kind_of, opened
-from explorer.activations.flops import operations
 from explorer.errors import ExplorerError
+from explorer.flops import operations
 from explorer.settings import settings
 from explorer.zoo.model import Model
 

@@ -8,8 +8,8 @@ import torch
 
 from explorer import zoo
 from explorer.activations.feed import Feed
-from explorer.attention.script import EAGER, UNHARMED, address, auto
-from explorer.source import Parts, beside, imports, own_network
+from explorer.attention.script import EAGER, address, auto
+from explorer.source import UNHARMED, Parts, beside, imports, own_network, told
 from explorer.zoo.denoiser import Denoiser
 from explorer.zoo.model import Model
 from explorer.zoo.text import TextModel
@@ -54,7 +54,7 @@ def script(given: Feed, layers: Sequence[str] = ()) -> str:
     future = sorted(line for line in needed if "__future__" in line)
     return "\n".join(
         [
-            f'"""What the layers of {model.card.ref} give out for inputs.npz, as activations.npz."""',
+            told(f"What the layers of {model.card.ref} give out for inputs.npz, as activations.npz."),
             "",
             *future,
             *unharmed,

@@ -3,7 +3,6 @@
 import math
 import re
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -26,6 +25,7 @@ from explorer.errors import ExplorerError
 from explorer.heads import watch
 from explorer.models.noise import FLOW, alphas_bar, question
 from explorer.training.objectives import MASKED
+from explorer.turns import TURNS
 from explorer.zoo.denoiser import Denoiser
 from explorer.zoo.model import Model
 from explorer.zoo.text import TextModel
@@ -533,7 +533,7 @@ def operate(ref: str | Model, x: Any = None, cuts: Sequence[Cut] = (), over: int
     Sources: ablation as in Morcos et al. 2018, section 2; patching as in Vig et al. 2020, and Meng et al. 2022,
     section 2.1.
     """
-    began, model = time.perf_counter(), opened(ref)
+    began, model = TURNS.clock(), opened(ref)
     given = feed(model, x)
     checked(cuts)
     asked = _asked(given)
@@ -543,7 +543,7 @@ def operate(ref: str | Model, x: Any = None, cuts: Sequence[Cut] = (), over: int
     with table(model) as on:
         before = on.run(given, {})
         after = on.run(given, on.changes(cuts, given, over)) if cuts else before
-    return _told(model, tuple(cuts), asked, before, after, time.perf_counter() - began)
+    return _told(model, tuple(cuts), asked, before, after, TURNS.clock() - began)
 
 
 def checked(cuts: Sequence[Cut]) -> None:
@@ -670,7 +670,7 @@ def scores(
     on_step: Callable[[float], None] = lambda share: None,
 ) -> Scores:
     """How well a network does on its first `count` test examples with these interventions."""
-    began, model = time.perf_counter(), opened(ref)
+    began, model = TURNS.clock(), opened(ref)
     checked(cuts)
     asked = trial(model, count, share=share)
     losses, rights, saids = [], [], []
@@ -682,7 +682,7 @@ def scores(
             silent = batch.target.is_floating_point()
             saids.append(np.empty((len(answer), 0), np.int64) if silent else array(answer.argmax(-1)))
             on_step(sum(map(len, losses)) / len(asked.given))
-    return Scores(*map(np.concatenate, (losses, rights, saids)), time.perf_counter() - began)
+    return Scores(*map(np.concatenate, (losses, rights, saids)), TURNS.clock() - began)
 
 
 def damage(ref: str | Model, cuts: Sequence[Cut], count: int = SAMPLE, share: float = TIME) -> Damage:

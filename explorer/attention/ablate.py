@@ -12,6 +12,7 @@ from explorer.attention.predict import Predictions, Question, answers, ask, port
 from explorer.attention.reading import Reading, forward, order, read, through, write
 from explorer.errors import ExplorerError
 from explorer.heads import Call, Change, watch
+from explorer.turns import TURNS
 from explorer.zoo.model import Model
 
 HOW = {  # way to take a head away → what its output becomes
@@ -218,6 +219,7 @@ def _without_each(question: Question, number: int, constant: Tensor, right: Tens
     scores = torch.empty(heads, len(question.rows))
     rows = question.rows + size * torch.arange(heads)[:, None]  # (H, P)
     for part in portions(question, heads * size):
+        TURNS.look()
         change = {number: _one_for_each(which[part], constant)}
         logits = forward(question.reading, {name: value[part] for name, value in inputs.items()}, change)
         head, place = ((rows >= part.start) & (rows < part.stop)).nonzero(as_tuple=True)

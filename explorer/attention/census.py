@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from explorer import data, jobs, zoo
+from explorer import belongings, data, jobs, zoo
 from explorer.attention.ablate import HOW, importance
 from explorer.data.base import Dataset
 from explorer.errors import ExplorerError
@@ -44,13 +44,15 @@ def start(census: Census, owner: str) -> str:
         raise ExplorerError(
             f"{census.texts} texts, {census.how}", f"a census takes 2 to {MOST}, and {' or '.join(HOW)}", "Choose anew"
         )
+    belongings.allow(owner)
     id = uuid.uuid4().hex
-    files.write_json(_folder(id) / "census.json", asdict(census))
     limits = settings().limits
-    jobs.engine().submit(
-        "explorer.attention.census:run",
-        {"id": id, "census": asdict(census)}, id=id, owner=owner, seconds=limits.seconds, memory=limits.job_memory,
-    )  # fmt: skip
+    with belongings.begun(_folder(id), owner):
+        files.write_json(_folder(id) / "census.json", asdict(census))
+        jobs.engine().submit(
+            "explorer.attention.census:run",
+            {"id": id, "census": asdict(census)}, id=id, owner=owner, seconds=limits.seconds, memory=limits.job_memory,
+        )  # fmt: skip
     return id
 
 
@@ -91,6 +93,7 @@ def asked(id: str) -> Census:
     """What was asked; raises ExplorerError where there is none of that name."""
     if not (len(id) == 32 and id.isalnum()) or not (_folder(id) / "census.json").is_file():
         raise ExplorerError(f"The census {id!r}", "there is none of that name here", "Start one")
+    belongings.use(_folder(id))
     return Census(**files.read_json(_folder(id) / "census.json"))
 
 

@@ -19,7 +19,7 @@ from explorer.zoo.model import Model
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """Two readings, A and B, by one network."""
+    """Two readings, A and B, by one network or by two of one make."""
 
     a: AttentionPatterns
     b: AttentionPatterns
@@ -54,18 +54,25 @@ def mask_token(
 
 
 def change(
-    ref: str | Model, text_a: str, text_b: str, target_a: str | None = None, target_b: str | None = None, top: int = 10
-) -> Comparison:
-    """Two versions of a text before one network, and how differently each head works in them.
+    ref: str | Model, text_a: Any, text_b: Any, target_a: str | None = None, target_b: str | None = None, top: int = 10,
+    ref_b: str | Model | None = None,
+) -> Comparison:  # fmt: skip
+    """Two versions of a text (or two pictures) before one network, and how differently each head works in them.
 
+    ref_b: the network that reads B, where it is another one of as many layers and heads, such as another checkpoint.
     Where they have different numbers of tokens, those that are in both are compared; else each with the other of its
     place. The decoder of an encoder-decoder reads its own answer to each, unless told.
-    Raises ExplorerError where the two have nothing in common.
+    Raises ExplorerError where the two, or the two networks, have nothing in common.
     """
     with read(ref, text_a, target=target_a) as reading:
         a, before = _read(reading)
-    with read(ref, text_b, target=target_b) as reading:
+    with read(ref if ref_b is None else ref_b, text_b, target=target_b) as reading:
         b, after = _read(reading)
+    shapes = [[(part.name, part.layers, part.heads) for part in one.parts] for one in (a, b)]
+    answers_of = [None if one is None else one[1].shape[1] for one in (before, after)]
+    if shapes[0] != shapes[1] or answers_of[0] != answers_of[1]:
+        raise ExplorerError(f"{a.ref} beside {b.ref}", "they differ in their layers, heads or answers",
+                            "Compare two checkpoints of one run, or two networks of one make")  # fmt: skip
     aligned = {mine.name: align(mine.queries, b.part(mine.name).queries) for mine in a.parts}
     return _compare(a, b, before, after, aligned, top)
 

@@ -11,12 +11,11 @@ from explorer.attention.reading import ANSWER, opened
 from explorer.attribution import rollout
 from explorer.attribution.explain import seen
 from explorer.errors import ExplorerError
-from explorer.source import Parts, beside, imports, own_network, picture
+from explorer.source import UNHARMED, Parts, beside, imports, own_network, picture
 from explorer.zoo.model import Model
 from explorer.zoo.saved_text import AUTO
 from explorer.zoo.text import Encoded, TextModel
 
-UNHARMED = 'sys.modules["torchvision"] = None  # not needed here, and one built for another torch stops transformers'
 EAGER = 'attn_implementation="eager"'  # the attention of transformers that gives its weights
 
 

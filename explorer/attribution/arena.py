@@ -5,7 +5,7 @@ import statistics
 import time
 import weakref
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,19 +15,17 @@ import torch
 from explorer import zoo
 from explorer.attribution.base import METHODS, Attribution, Case
 from explorer.attribution.explain import SECONDS, explain, open_case, price, unfit
-from explorer.attribution.measures import Measured, measure
-from explorer.data.store import Store
+from explorer.attribution.measures import Measured, covered, measure
 from explorer.errors import ExplorerError
 from explorer.params import check
-from explorer.settings import settings
+from explorer.store import ANSWERS
+from explorer.turns import TURNS
 from explorer.zoo.model import Model
 
 DEFAULT = (
     "grad_cam", "integrated_gradients", "deeplift", "smoothgrad", "saliency", "guided_backprop", "sobel", "random",
 )  # fmt: skip
-SHARE = 4  # of the memory for data sets, one part in this many holds answers
 
-_answers = Store(lambda: settings().limits.cache // SHARE)
 _paces: weakref.WeakKeyDictionary[Model, float] = weakref.WeakKeyDictionary()
 
 Settings = tuple[tuple[str, Any], ...]
@@ -74,14 +72,6 @@ class Answer:
         return 1000 + (self.found.scores.nbytes + self.found.picture.nbytes if self.found else 0)
 
 
-@dataclass(frozen=True, eq=False)
-class Marks:
-    """The measures of one answer, kept like the answer itself."""
-
-    measured: Measured
-    nbytes: int = 4000
-
-
 def ask(question: Question, methods: Mapping[str, Settings], seconds: float = SECONDS) -> tuple[Answer, ...]:
     """Every method's answer, in order; one that refuses, or fails for want of time or memory, stops no other.
 
@@ -92,17 +82,20 @@ def ask(question: Question, methods: Mapping[str, Settings], seconds: float = SE
         return tuple(_ask(question, method, values, seconds, case) for method, values in methods.items())
 
 
-def marks(question: Question, method: str, values: Settings = (), repeats: int = 0) -> Measured | None:
-    """The measures of one method's answer; None where it has none."""
-    (answer,) = ask(question, {method: values})
-    if answer.found is None:
-        return None
+def marks(question: Question, methods: Mapping[str, Settings], repeats: int = 0) -> list[Measured | None]:
+    """The measures of every method's answer, all in one turn; None where it has none."""
+    keys = [("marks", question, method, values, repeats) for method, values in methods.items()]
+    with nullcontext() if all(map(ANSWERS.holds, keys)) else TURNS.take():
+        return [
+            None if answer.found is None else ANSWERS.get(key, lambda answer=answer: _marked(question, answer, repeats))
+            for key, answer in zip(keys, ask(question, methods), strict=True)
+        ]
 
-    def make() -> Marks:
-        with _open(question) as case:
-            return Marks(measure(case, answer.found, question.example.mask, question.seed, repeats))
 
-    return _answers.get(("marks", question, method, values, repeats), make).measured
+def _marked(question: Question, answer: Answer, repeats: int) -> Measured:
+    with _open(question) as case:
+        answers = ANSWERS.get(("covered", question), lambda: covered(case, question.seed))
+        return measure(case, answer.found, question.example.mask, question.seed, repeats, answers)
 
 
 def _ask(question: Question, method: str, values: Settings, seconds: float, case: Callable[[], Case]) -> Answer:
@@ -110,7 +103,7 @@ def _ask(question: Question, method: str, values: Settings, seconds: float, case
         return Answer(method, explain(case(), method, seconds, **dict(values)))
 
     try:
-        return _answers.get(("answer", question, method, values), make)
+        return ANSWERS.get(("answer", question, method, values), make)
     except ExplorerError as error:  # not kept: there may be time or memory the next time
         return Answer(method, None, error)
 

@@ -1,6 +1,5 @@
 """What a method of attribution is given, and what it leaves."""
 
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +11,7 @@ from torch import Tensor, nn
 from explorer.attribution.layers import MapLayer
 from explorer.errors import ExplorerError
 from explorer.registry import Registry
+from explorer.turns import TURNS
 from explorer.zoo.model import Model
 
 # facts: as of `register`
@@ -27,7 +27,7 @@ class Meter:
 
     def __init__(self) -> None:
         self.passed = 0  # examples that went through the network
-        self.deadline = float("inf")  # as time.monotonic() has it
+        self.deadline = float("inf")  # as TURNS.clock() has it
         self.cut = False  # a method was told to make do with what it has
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Meter":
@@ -36,7 +36,7 @@ class Meter:
     @property
     def out_of_time(self) -> bool:
         """Whether the deadline is over."""
-        return time.monotonic() > self.deadline
+        return TURNS.clock() > self.deadline
 
 
 class Score(nn.Module):
@@ -52,6 +52,7 @@ class Score(nn.Module):
         self.meter = meter or Meter()
 
     def forward(self, x: Tensor) -> Tensor:  # (N, C, H, W)
+        TURNS.look()
         if self.meter.out_of_time and not self.meter.cut:
             raise TimeIsUp
         self.meter.passed += len(x)

@@ -1,7 +1,6 @@
 """Ask a network about a picture: open the case once, then let any number of methods answer."""
 
 import logging
-import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,9 +17,10 @@ from explorer.attribution.base import METHODS, Attribution, Case, Score, TimeIsU
 from explorer.attribution.layers import MapLayer, read_as_maps
 from explorer.attribution.traits import traits
 from explorer.errors import ExplorerError
+from explorer.memory import out_of_memory
 from explorer.params import check
+from explorer.turns import TURNS
 from explorer.zoo.model import Model
-from explorer.zoo.store import out_of_memory
 
 NUMBERS = 800_000  # that a batch of pictures may hold: 64 of 3×64×64, 5 of 3×224×224
 SECONDS = 60.0  # that one method may take
@@ -107,7 +107,7 @@ def explain(case: Case, method: str, seconds: float = SECONDS, **settings: Any) 
     if wrong := unfit(case.model, method):
         raise refuse(method, wrong)
     seed = case.generator.initial_seed()
-    start = time.monotonic()
+    start = TURNS.clock()
     meter = case.score.meter
     meter.passed, meter.deadline, meter.cut = 0, start + seconds, False
     try:
@@ -117,7 +117,7 @@ def explain(case: Case, method: str, seconds: float = SECONDS, **settings: Any) 
             entry.facts["title"], f"it was cut off after {seconds:g} seconds", "Choose settings with a lower price"
         ) from None
     finally:
-        took, evaluations = time.monotonic() - start, meter.passed
+        took, evaluations = TURNS.clock() - start, meter.passed
         meter.deadline = float("inf")
     if not np.isfinite(scores).all():
         raise ExplorerError(entry.facts["title"], "its numbers overflow here", "Choose another method or another layer")

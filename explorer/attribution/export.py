@@ -1,7 +1,6 @@
 """Maps to take away: arrays, pictures, and figures fit to be published."""
 
 import base64
-import html
 import io
 import json
 from collections.abc import Sequence
@@ -10,6 +9,7 @@ import numpy as np
 from PIL import Image, ImageColor, PngImagePlugin
 
 from explorer.attribution.base import METHODS, Attribution
+from explorer.charts.figure import safe
 from explorer.charts.theme import LIGHT
 
 SHOWS = ("signed", "size", "for", "against")  # what of a map is drawn, as the page calls it
@@ -23,7 +23,7 @@ FONT = "Helvetica, Arial, sans-serif"
 def npy(found: Attribution) -> bytes:
     """The map as a NumPy file, (H, W) float32."""
     file = io.BytesIO()
-    np.save(file, found.scores)
+    np.save(file, found.scores, allow_pickle=False)
     return file.getvalue()
 
 
@@ -142,7 +142,7 @@ def _cell(found: Attribution, show: str, opacity: float, top: float | None, x: i
 def _text(words: str, x: float, y: float, size: int, colour: str, anchor: str = "start", weight: int = 400) -> str:
     return (
         f'<text x="{x:.1f}" y="{y:.1f}" font-family="{FONT}" font-size="{size}" font-weight="{weight}" '
-        f'fill="{colour}" text-anchor="{anchor}">{html.escape(words)}</text>'
+        f'fill="{colour}" text-anchor="{anchor}">{safe(words)}</text>'
     )
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from explorer import data, jobs, zoo
+from explorer import belongings, data, jobs, zoo
 from explorer.errors import ExplorerError
 from explorer.runs import files
 from explorer.settings import settings
@@ -57,13 +57,15 @@ def start(race: Race, owner: str) -> str:
         METHODS[method]
     if not 2 <= race.images <= MOST:
         raise ExplorerError(f"{race.images} images", f"a race takes between 2 and {MOST}", "Choose another number")
+    belongings.allow(owner)
     id = uuid.uuid4().hex
-    files.write_json(folder(id) / "race.json", asdict(race))
     limits = settings().limits
-    jobs.engine().submit(
-        "explorer.attribution.leaderboard:run",
-        {"id": id, "race": asdict(race)}, id=id, owner=owner, seconds=limits.seconds, memory=limits.job_memory,
-    )  # fmt: skip
+    with belongings.begun(folder(id), owner):
+        files.write_json(folder(id) / "race.json", asdict(race))
+        jobs.engine().submit(
+            "explorer.attribution.leaderboard:run",
+            {"id": id, "race": asdict(race)}, id=id, owner=owner, seconds=limits.seconds, memory=limits.job_memory,
+        )  # fmt: skip
     return id
 
 
@@ -111,6 +113,8 @@ def race(id: str) -> Race:
     """What was asked; raises ExplorerError where there is no such race."""
     if not (id in recorded() or (len(id) == 32 and id.isalnum())) or not (folder(id) / "race.json").is_file():
         raise ExplorerError(f"The leaderboard {id!r}", "there is none of that name here", "Start one")
+    if id not in recorded():
+        belongings.use(folder(id))
     values = files.read_json(folder(id) / "race.json")
     return Race(**{**values, "methods": tuple(values["methods"])})
 

@@ -67,17 +67,19 @@ def measure(
     mask: np.ndarray | None = None,
     seed: int = 0,
     repeats: Annotated[int, Slider(0, 10, help="Nearby pictures for the sensitivity; 0 leaves it out.")] = 4,
+    answers: Tensor | None = None,
 ) -> Measured:
     """Take every measure of one map of an open case.
 
     mask: (H, W) bool, the pixels of the object, where they are known. repeats: nearby pictures that are explained
-    anew for the sensitivity, each at the price of the method; 0 leaves it out.
+    anew for the sensitivity, each at the price of the method; 0 leaves it out. answers: what `covered` gives, where
+    that is known already: it is the same for all maps of a case.
     """
     deletion, insertion = curves(case, found.scores, seed)
     values = {
         "deletion": float(np.trapezoid(deletion, SHARES) / SHARES[-1]),
         "insertion": float(np.trapezoid(insertion, SHARES) / SHARES[-1]),
-        "infidelity": infidelity(case, found.scores, seed),
+        "infidelity": infidelity(case, found.scores, seed, answers),
         "sensitivity": sensitivity(case, found, repeats, seed) if repeats else float("nan"),
         "sparsity": gini(found.scores),
         "milliseconds": 1000 * found.seconds,
@@ -117,15 +119,25 @@ def probability(case: Case, x: Tensor) -> Tensor:
     return torch.sigmoid(logits[:, 0]) if logits.shape[1] == 1 else logits.softmax(1)[:, case.score.target]
 
 
-def infidelity(case: Case, scores: np.ndarray, seed: int = 0) -> float:
+def covered(case: Case, seed: int = 0) -> Tensor:
+    """The score of the whole picture, and of each that has a square covered by the mean colour, (1 + SQUARES,)."""
+    whole = case.x.detach()
+    with torch.inference_mode():
+        parts = [case.score(whole * (1 - gone)) for gone in _squares(case, seed).split(min(case.batch, SQUARES))]
+        return torch.cat([case.score(whole), *parts])
+
+
+def infidelity(case: Case, scores: np.ndarray, seed: int = 0, answers: Tensor | None = None) -> float:
     """Captum's infidelity with squares covered by the mean colour, the map scaled to fit best, over the variance.
 
-    1 is no better than a map that is zero everywhere, 0 foresees every change.
+    1 is no better than a map that is zero everywhere, 0 foresees every change. answers: what `covered` gives for
+    the seed, where it is known.
     Source: Yeh et al. 2019, "On the (in)fidelity and sensitivity of explanations", sections 2 and 2.2 (square removal).
     """
-    squares = _squares(case, seed)  # (SQUARES, 1, H, W)
-    parts = iter(squares.split(min(case.batch, SQUARES)))
-    answers: list[Tensor] = []  # in turn: to a part of the covered pictures, and to the whole one
+    answers = covered(case, seed) if answers is None else answers
+    size = min(case.batch, SQUARES)
+    parts = iter(_squares(case, seed).split(size))  # of (SQUARES, 1, H, W)
+    told = (one for part in answers[1:].split(size) for one in (part, answers[:1]))  # in the order of its questions
 
     def cover(inputs: Tensor) -> tuple[Tensor, Tensor]:
         gone = next(parts)
@@ -133,21 +145,17 @@ def infidelity(case: Case, scores: np.ndarray, seed: int = 0) -> float:
 
     channels = case.x.shape[1]
     spread = torch.from_numpy(scores.copy()).to(case.x) / channels  # (H, W), so that the channels add up to the map
-    handle = case.score.register_forward_hook(lambda module, inputs, output: answers.append(output))
-    try:
-        with torch.inference_mode():
-            error = metrics.infidelity(
-                case.score,
-                cover,
-                case.x.detach(),
-                spread.expand_as(case.x),
-                n_perturb_samples=SQUARES,
-                max_examples_per_batch=min(case.batch, SQUARES),
-                normalize=True,
-            )
-    finally:
-        handle.remove()
-    changes = answers[1] - torch.cat(answers[::2])  # (SQUARES,)
+    with torch.inference_mode():
+        error = metrics.infidelity(
+            lambda inputs: next(told),
+            cover,
+            case.x.detach(),
+            spread.expand_as(case.x),
+            n_perturb_samples=SQUARES,
+            max_examples_per_batch=size,
+            normalize=True,
+        )
+    changes = answers[0] - answers[1:]  # (SQUARES,)
     mean_square = (changes**2).mean()
     return float(error / mean_square) if mean_square > 0 else float("nan")
 

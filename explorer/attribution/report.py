@@ -1,6 +1,5 @@
 """The arena as one HTML file to hand in: every map, every number, and what is needed to make them again."""
 
-import html
 import importlib.metadata
 import platform
 from collections.abc import Mapping, Sequence
@@ -11,6 +10,7 @@ import numpy as np
 from explorer.attribution.base import METHODS, Attribution
 from explorer.attribution.export import embedded, limit, overlay
 from explorer.attribution.measures import MEASURES
+from explorer.charts.figure import safe
 
 STYLE = """
 :root { color-scheme: light dark; --ink: #17212e; --faint: #667080; --line: #dce3ea; --page: #fff; --strong: #0068a6 }
@@ -124,4 +124,4 @@ def _method(found: Attribution) -> str:
 
 
 def _safe(words: object) -> str:
-    return html.escape(str(words))
+    return safe(str(words))

@@ -13,7 +13,7 @@ from explorer.attribution.base import METHODS, Attribution
 from explorer.attribution.baselines import baseline
 from explorer.attribution.explain import NUMBERS, flat, map_layer
 from explorer.attribution.traits import traits
-from explorer.source import Parts, imports, keywords, own_network, picture
+from explorer.source import Parts, imports, keywords, own_network, picture, told
 from explorer.zoo.model import Model
 
 SCORE = '''
@@ -55,7 +55,7 @@ def script(found: Attribution) -> str:
         parts.add(layers.Maps)
     net = _network(model, parts)
     lines = [
-        f'"""{METHODS[found.method].facts["title"]} of {found.ref}, class {found.target}, as scores.npy (H, W)."""',
+        told(f"{METHODS[found.method].facts['title']} of {found.ref}, class {found.target}, as scores.npy (H, W)."),
         "",
         *imports(IMPORTS | parts.imports),
         "",

@@ -101,7 +101,7 @@ def svg(figure: Figure) -> str:
         [
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" '
             f'font-family="{FONT}">',
-            f"<title>{_safe(figure.title)}</title>",
+            f"<title>{safe(figure.title)}</title>",
             f'<rect width="{width}" height="{height}" fill="#ffffff"/>',
             *(line for part in figure.parts for line in _WRITE[type(part)](part)),
             "</svg>\n",
@@ -168,7 +168,7 @@ def _write_text(text: Text) -> Iterator[str]:
         where = f'transform="translate({_n(text.x)} {_n(text.y)}) rotate(-90)"'
     weight = ' font-weight="600"' if text.bold else ""
     anchor = f' text-anchor="{text.anchor}"' if text.anchor != "start" else ""
-    yield f'<text {where} font-size="{_n(text.size)}" fill="{text.colour}"{anchor}{weight}>{_safe(text.words)}</text>'
+    yield f'<text {where} font-size="{_n(text.size)}" fill="{text.colour}"{anchor}{weight}>{safe(text.words)}</text>'
 
 
 def _write_box(box: Box) -> Iterator[str]:
@@ -230,7 +230,7 @@ def _n(value: float) -> str:
     return f"{value:.1f}".removesuffix(".0")
 
 
-def _safe(words: str) -> str:
+def safe(words: str) -> str:
     """Letters as XML takes them: control characters and halves of characters can't stand there."""
     return html.escape(re.sub("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", "\ufffd", words))
 

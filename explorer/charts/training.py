@@ -1,4 +1,4 @@
-"""Learning curves and what a network confuses: a run or an evaluation in, a chart out."""
+"""Learning curves, and the answers to points of the plane: a run or an evaluation in, a chart out."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,6 +12,7 @@ from explorer.data.base import Dataset
 from explorer.training.run import Evaluation, Regions
 
 BAND = ("little noise", "", "", "", "much noise")
+NOT_AVERAGED, RAW = "validation, not averaged", "#8A94A6"
 POINTS = 400  # of a curve that are drawn: more than a screen shows apart
 
 History = Sequence[Mapping[str, Any]]
@@ -20,11 +21,13 @@ History = Sequence[Mapping[str, Any]]
 def learning_curve(history: History, quantity: str, total: int, at: int | None = None) -> alt.LayerChart:
     """Training and validation `loss` or `accuracy` over the steps, with the mean beside each noisy point.
 
+    Where weights are averaged, a third curve is the validation of those that are not.
     total: steps of the whole run, so that the axis stays still while it goes on.
     at: a step to mark.
     """
     x = alt.X("step:Q", title="step", scale=alt.Scale(domain=[0, max(total, 1)], nice=False))
-    nats = any("accuracy" in record for record in history)  # what names nothing has a squared error
+    more = [NOT_AVERAGED] if any("raw_loss" in record for record in history) else []
+    nats = not history or any("accuracy" in record for record in history)  # what names nothing has a squared error
     title = {"loss": "loss (nats)" if nats else "squared error", "accuracy": "accuracy"}[quantity]
     y = alt.Y(
         "value:Q",
@@ -34,7 +37,7 @@ def learning_curve(history: History, quantity: str, total: int, at: int | None =
     )
     colour = alt.Color(
         "curve:N",
-        scale=alt.Scale(domain=["training", "validation"], range=[TRAINING, VALIDATION]),
+        scale=alt.Scale(domain=["training", "validation", *more], range=[TRAINING, VALIDATION, *[RAW] * len(more)]),
         legend=alt.Legend(orient="top", title=None, symbolOpacity=1),
     )
     tips = [
@@ -51,7 +54,7 @@ def learning_curve(history: History, quantity: str, total: int, at: int | None =
         .mark_line(strokeWidth=2, clip=True)
     )
     points = (
-        base.transform_filter("datum.curve == 'validation'")
+        base.transform_filter("datum.curve != 'training'")
         .encode(tooltip=tips)
         .mark_line(point=alt.OverlayMarkDef(size=28, filled=True), strokeWidth=2, clip=True)
     )
@@ -72,7 +75,7 @@ def small_curve(history: History, quantity: str, title: str, total: int) -> alt.
         .mark_line(strokeWidth=1.5, color=TRAINING)
         .encode(
             x=alt.X("step:Q", title=None, scale=alt.Scale(domain=[0, max(total, 1)], nice=False)),
-            y=alt.Y("value:Q", title=title, axis=alt.Axis(tickCount=3, format="~g")),
+            y=alt.Y("value:Q", title=title, axis=alt.Axis(tickCount=3, format="~g", titleFontSize=11)),
             tooltip=[alt.Tooltip("step:Q"), alt.Tooltip("value:Q", title=title, format=".4g")],
         )
         .properties(height=110)
@@ -121,48 +124,11 @@ def cloud(points: np.ndarray, y: np.ndarray, labels: Sequence[str], name: str) -
     )
 
 
-def confusion(evaluation: Evaluation) -> alt.LayerChart:
-    """How often each true class was given each name; colour is the share of the true class."""
-    counts = evaluation.confusion
-    share = counts / np.maximum(counts.sum(1, keepdims=True), 1)
-    true, predicted = np.indices(counts.shape)
-    names = np.array(evaluation.labels)
-    frame = pd.DataFrame(
-        {
-            "true": names[true.ravel()],
-            "predicted": names[predicted.ravel()],
-            "images": counts.ravel(),
-            "share": share.ravel(),
-        }
-    )
-    order = list(evaluation.labels)
-    base = alt.Chart(frame).encode(
-        x=alt.X(
-            "predicted:N",
-            sort=order,
-            title="predicted class",
-            axis=alt.Axis(labelAngle=-40, domain=False, labelOverlap=False),
-        ),
-        y=alt.Y("true:N", sort=order, title="true class", axis=alt.Axis(domain=False, labelOverlap=False)),
-        tooltip=[
-            alt.Tooltip("true:N", title="true class"),
-            alt.Tooltip("predicted:N", title="predicted class"),
-            alt.Tooltip("images:Q"),
-            alt.Tooltip("share:Q", title="share of the true class", format=".1%"),
-        ],
-    )
-    rare = alt.Scale(type="sqrt", domain=[0, 1], range=[0, 0.8])  # the root lets the rare mistakes show
-    cells = base.mark_rect(color=TRAINING, cornerRadius=2).encode(
-        opacity=alt.Opacity("share:Q", scale=rare, legend=None)
-    )
-    numbers = base.transform_filter("datum.images > 0").mark_text(fontSize=11).encode(text="images:Q")
-    return alt.layer(cells, numbers).properties(height=340)
-
-
 def _curves(history: History, quantity: str) -> pd.DataFrame:
     """Long table of both curves: step, epoch, curve, value, smooth (running mean of the noisy one)."""
     tables = []
-    for curve, key in (("training", quantity), ("validation", f"validation_{quantity}")):
+    curves = (("training", quantity), ("validation", f"validation_{quantity}"), (NOT_AVERAGED, f"raw_{quantity}"))
+    for curve, key in curves:
         rows = [record for record in history if record.get(key) is not None]
         frame = pd.DataFrame(
             {"step": [r["step"] for r in rows], "epoch": [r["epoch"] for r in rows], "value": [r[key] for r in rows]},

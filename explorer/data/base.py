@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from explorer.data.store import Store
 from explorer.errors import ExplorerError
 from explorer.params import check
 from explorer.registry import Registry
 from explorer.settings import settings
+from explorer.store import Store
 
 DATASETS = Registry("dataset")  # facts: task, shape of one example, number of classes
 SPLITS = ("train", "validation", "test")
@@ -97,6 +97,12 @@ class About:
     task: str
     shape: tuple[int, ...]
     classes: int
+
+
+def one_line(text: str) -> str:
+    """What a person wrote as one line that can be shown: no control characters, none that turn the writing round."""
+    shown = text if text.isprintable() else "".join(char if char.isprintable() else " " for char in text)
+    return " ".join(shown.split())
 
 
 def load(name: str, split: str = "test", seed: int = 0, **values: Any) -> Dataset:

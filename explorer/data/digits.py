@@ -1,12 +1,28 @@
 """Real handwritten digits, 8×8 pixels, shipped inside scikit-learn."""
 
+from typing import Annotated
+
 import numpy as np
 
 from explorer.data.base import DATASETS, SPLITS, Dataset, divide
+from explorer.params import Slider
 
 
 @DATASETS.register("digits", task="image", shape=(1, 8, 8), classes=10)
-def digits(split: str, seed: int) -> Dataset:
+def digits(
+    split: str,
+    seed: int,
+    imbalance: Annotated[
+        int,
+        Slider(
+            1,
+            50,
+            help="How many times rarer a 9 is than a 0 among the digits to learn from, with a steady slope between; "
+            "1 leaves them all. Validation and test stay as they are.",
+            paper="https://arxiv.org/abs/1906.07413",
+        ),
+    ] = 1,
+) -> Dataset:
     """1,797 digits that real people wrote, shrunk to 8×8 pixels.
 
     About 70 % train, 10 % validation and 20 % test, every digit divided alike; the seed decides which goes where.
@@ -17,6 +33,23 @@ def digits(split: str, seed: int) -> Dataset:
     found = load_digits()
     pictures = np.round(found.images * (255 / 16)).astype(np.uint8)[..., None]  # 16 levels, (1797, 8, 8, 1)
     validation, test, train = divide(found.target, (0.1, 0.2), np.random.default_rng(seed))
-    chosen = dict(zip(SPLITS, (train, validation, test), strict=True))[split]
+    chosen = dict(zip(SPLITS, (train, validation, test), strict=True))
+    if split == "train" and imbalance > 1:
+        chosen[split] = thinned(found.target, chosen[split], imbalance)
     labels = tuple(str(digit) for digit in range(10))
-    return Dataset("digits", split, "image", pictures[chosen], found.target[chosen].astype(np.int64), labels)
+    return Dataset(
+        "digits", split, "image", pictures[chosen[split]], found.target[chosen[split]].astype(np.int64), labels
+    )
+
+
+def thinned(y: np.ndarray, chosen: np.ndarray, imbalance: int) -> np.ndarray:
+    """Of the examples `chosen`, in order, the first so many of each class k of K: imbalance^(-k/(K-1)) of them.
+
+    y: (N,) the classes; one of each class stays. Source: Cao et al. 2019, section 4, "long-tailed imbalance".
+    """
+    classes = y.max() + 1
+    kept = []
+    for k in range(classes):
+        of_k = chosen[y[chosen] == k]
+        kept.append(of_k[: max(1, round(len(of_k) * imbalance ** (-k / (classes - 1))))])
+    return np.sort(np.concatenate(kept))

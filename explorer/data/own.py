@@ -11,7 +11,9 @@ from typing import Annotated, Any, BinaryIO
 
 import numpy as np
 
-from explorer.data.base import SPLITS, About, Dataset, divide
+from explorer import belongings
+from explorer.belongings import LOCAL
+from explorer.data.base import SPLITS, About, Dataset, divide, one_line
 from explorer.data.cache import DAMAGED
 from explorer.data.own_pictures import read_pictures
 from explorer.data.own_points import read_points
@@ -28,7 +30,9 @@ TITLE = 60  # characters
 PICTURES, POINTS = "Your pictures", "Your points"
 
 
-def add_images(source: Path | BinaryIO, name: str = "", side: Annotated[int, Choice((32, 64))] = 64) -> str:
+def add_images(
+    source: Path | BinaryIO, name: str = "", side: Annotated[int, Choice((32, 64))] = 64, owner: str = LOCAL
+) -> str:
     """Take a folder of class folders with pictures, or a zip of one; the name to load it by.
 
     source: a path, which a shared server refuses, or an open file. Above the class folders there may be folders called
@@ -46,10 +50,11 @@ def add_images(source: Path | BinaryIO, name: str = "", side: Annotated[int, Cho
     summary = f"{len(y):,} pictures of {len(labels)} classes that a person brought."
     if found.left_out:
         summary += f" Left out: {'; '.join(found.left_out[:5])}{'; …' if len(found.left_out) > 5 else ''}."
-    return _keep({"x": found.x, "y": y, "given": given}, _title(name, "own pictures"), summary, "image", labels)
+    facts = {"title": _title(name, "own pictures"), "summary": summary, "task": "image", "labels": labels}
+    return _keep({"x": found.x, "y": y, "given": given}, facts, owner)
 
 
-def add_points(source: Path | BinaryIO, name: str = "", drawn: bool = False) -> str:
+def add_points(source: Path | BinaryIO, name: str = "", drawn: bool = False, owner: str = LOCAL) -> str:
     """Take a CSV with two columns of numbers and then one of labels, with or without a header; the name to load it by.
 
     source: a path, which a shared server refuses, or an open file. Each column is moved and scaled to -1 to 1. drawn:
@@ -65,10 +70,11 @@ def add_points(source: Path | BinaryIO, name: str = "", drawn: bool = False) -> 
     half = np.maximum(high / 2 - low / 2, np.finfo(np.float64).tiny)  # halved first: the difference may overflow
     x = ((places - (low / 2 + high / 2)) / half if not drawn else places).astype(np.float32)
     summary = f"{len(y):,} points of {len(labels)} classes that a person brought."
-    return _keep({"x": x, "y": y, "given": given}, _title(name, "own points"), summary, "points", labels)
+    facts = {"title": _title(name, "own points"), "summary": summary, "task": "points", "labels": labels}
+    return _keep({"x": x, "y": y, "given": given}, facts | {"drawn": drawn}, owner)
 
 
-def add_text(content: str, name: str = "") -> str:
+def add_text(content: str, name: str = "", owner: str = LOCAL) -> str:
     """Take a text of some pages, which a language model then learns to continue or to restore; the name to load it by.
 
     Raises ExplorerError for a text that is too short or too long.
@@ -76,9 +82,8 @@ def add_text(content: str, name: str = "") -> str:
     x, tokenizer = read_text(content)
     y, given = np.zeros(len(x), np.int64), np.zeros(len(x), np.int8)
     summary = f"A text of {len(content):,} characters that a person brought, in {len(x):,} pieces of {LENGTH} tokens."
-    return _keep(
-        {"x": x, "y": y, "given": given}, _title(name, "own text"), summary, "text", words_of(tokenizer), tokenizer
-    )
+    facts = {"title": _title(name, "own text"), "summary": summary, "task": "text", "labels": words_of(tokenizer)}
+    return _keep({"x": x, "y": y, "given": given}, facts, owner, tokenizer)
 
 
 def about(name: str) -> About:
@@ -168,12 +173,10 @@ def _check_counts(y: np.ndarray, given: np.ndarray, labels: tuple[str, ...], ask
         )
 
 
-def _keep(
-    arrays: dict[str, np.ndarray], title: str, summary: str, task: str, labels: tuple[str, ...], tokenizer: str = ""
-) -> str:
+def _keep(arrays: dict[str, np.ndarray], facts: dict[str, Any], owner: str, tokenizer: str = "") -> str:
     """Write it into a folder of its own, whole or not at all; its name."""
-    shape = Dataset("", "train", task, arrays["x"][:1], arrays["y"][:1], labels).shape
-    facts = {"title": title, "summary": summary, "task": task, "shape": shape, "labels": labels}
+    belongings.allow(owner, more=sum(array.nbytes for array in arrays.values()))
+    one = Dataset("", "train", facts["task"], arrays["x"][:1], arrays["y"][:1], facts["labels"])
     name = f"own:{secrets.token_hex(16)}"
     home = settings().data / "own"
     temporary = None
@@ -181,7 +184,8 @@ def _keep(
         home.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(dir=home, prefix=".part-"))
         np.savez(temporary / "data.npz", **arrays)
-        (temporary / "about.json").write_text(json.dumps(facts), encoding="utf-8")
+        (temporary / "about.json").write_text(json.dumps(facts | {"shape": one.shape}), encoding="utf-8")
+        (temporary / belongings.OWNER).write_text(owner, encoding="utf-8")
         if tokenizer:
             (temporary / "tokenizer.json").write_text(tokenizer, encoding="utf-8")
         temporary.rename(_folder(name))
@@ -189,7 +193,9 @@ def _keep(
         if temporary:
             shutil.rmtree(temporary, ignore_errors=True)
         raise ExplorerError(
-            title, f"it could not be kept ({error.strerror or error})", "Make room on the server's disk and try again"
+            facts["title"],
+            f"it could not be kept ({error.strerror or error})",
+            "Make room on the server's disk and try again",
         ) from error
     return name
 
@@ -203,21 +209,24 @@ def _folder(name: str) -> Path:
 
 
 def _facts(name: str) -> dict[str, Any]:
+    folder = _folder(name)
     try:
-        return json.loads((_folder(name) / "about.json").read_text(encoding="utf-8"))
+        facts = json.loads((folder / "about.json").read_text(encoding="utf-8"))
+        belongings.use(folder)
+        return facts
     except FileNotFoundError:
         raise _unknown(name) from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise _damaged(name) from error
 
 
 def _title(name: str, default: str) -> str:
     """A name that can be shown: one line, not too long."""
-    return " ".join("".join(char if char.isprintable() else " " for char in name).split())[:TITLE] or default
+    return one_line(name)[:TITLE] or default
 
 
 def _unknown(name: str) -> ExplorerError:
-    return ExplorerError(f"The dataset {name!r}", "nobody brought one of that name here", "Add it again")
+    return ExplorerError(f"The dataset {name[:60]!r}", "nobody brought one of that name here", "Add it again")
 
 
 def _damaged(name: str) -> ExplorerError:

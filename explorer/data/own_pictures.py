@@ -4,7 +4,6 @@ import os
 import stat
 import struct
 import zipfile
-import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,22 +14,20 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image, ImageOps
 
+from explorer.data.base import one_line
+from explorer.data.picture import FORMATS, UNREADABLE
 from explorer.errors import ExplorerError
 from explorer.settings import MB, settings
 
-FORMATS = ("PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF")
 SPARED = 0.05  # of the pictures may be unusable
 FILE = 64 * MB  # the largest picture file
 RATIO = 100  # a zip that unpacks to more than this many times its size is a bomb: pictures hardly shrink at all
+DENSE = 50  # pixels a byte that pictures may have together: a photograph has 3 to 8
 SPLIT_FOLDERS = {
     "train": "train", "training": "train", "test": "test", "testing": "test",
     "val": "validation", "valid": "validation", "validation": "validation",
 }  # fmt: skip
 IGNORED = {"__macosx", "thumbs.db", "desktop.ini"}  # what systems leave behind, beside names that begin with a dot
-UNREADABLE = (
-    OSError, EOFError, ValueError, SyntaxError, ArithmeticError, LookupError, TypeError, AttributeError,
-    NotImplementedError, struct.error, zlib.error, zipfile.BadZipFile, Image.DecompressionBombError,
-)  # fmt: skip  # what Pillow and zipfile raise over damaged files
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,9 +67,10 @@ def read_pictures(source: Path | BinaryIO, side: int, asked: str) -> Pictures:
             )
         x = np.empty((len(placed), side, side, 3), np.uint8)
         labels, splits, left_out = [], [], []
+        spent = _Spent(asked, side)
         for file, split, label in placed:
             try:
-                x[len(labels)] = _square(file, side)
+                x[len(labels)] = _square(file, side, spent)
             except _Unusable as reason:
                 left_out.append(f"{file} ({reason})")
                 if len(left_out) > SPARED * len(placed):
@@ -85,7 +83,23 @@ def read_pictures(source: Path | BinaryIO, side: int, asked: str) -> Pictures:
     return Pictures(x[: len(labels)], labels, splits, left_out)
 
 
-def _square(file: _File, side: int) -> np.ndarray:
+class _Spent:
+    """The pixels in the files so far, against what their bytes may hold: blank ones shrink to next to nothing."""
+
+    def __init__(self, asked: str, side: int) -> None:
+        self.asked, self.side, self.pixels, self.bytes = asked, side, 0, 0
+
+    def take(self, file: _File, pixels: int) -> None:
+        """Count one more picture before it is decoded; raises ExplorerError where that is too much work."""
+        self.pixels, self.bytes = self.pixels + pixels, self.bytes + file.size
+        if self.pixels > settings().limits.image_pixels // 2 + DENSE * self.bytes:
+            wrong = f"up to {str(file)!r} there are {self.pixels:,} pixels in {self.bytes:,} bytes, as in bombs"
+            raise ExplorerError(
+                self.asked, wrong, f"Make them smaller first: each becomes a square of {self.side} pixels"
+            )
+
+
+def _square(file: _File, side: int, spent: _Spent) -> np.ndarray:
     """One picture, (side, side, 3) uint8; raises _Unusable."""
     if file.size > FILE:
         raise _Unusable(f"it is larger than {FILE // MB} MB")
@@ -95,6 +109,7 @@ def _square(file: _File, side: int) -> np.ndarray:
         with Image.open(BytesIO(content), formats=FORMATS) as image:  # reads the header only
             if image.width * image.height > limit:
                 raise _Unusable(f"its {image.width:,}×{image.height:,} pixels are more than {limit:,}")
+            spent.take(file, image.width * image.height)
             image.draft("RGB", (2 * side, 2 * side))  # a JPEG may be decoded at a half, a quarter or an eighth
             ImageOps.exif_transpose(image, in_place=True)
             fitted = ImageOps.fit(_coloured(image), (side, side), Image.Resampling.LANCZOS)
@@ -139,17 +154,17 @@ def _placed(files: list[_File], asked: str) -> list[tuple[_File, str, str]]:
 
 def _shown(name: str) -> str:
     """A folder's name as text that can be kept, even if its bytes were none."""
-    return name.encode("utf-8", "replace").decode()[:60]
+    return one_line(name.encode("utf-8", "replace").decode())[:60] or "?"
 
 
 @contextmanager
 def _files(source: Path | BinaryIO, asked: str) -> Iterator[list[_File]]:
     """The files of a folder or zip, with nothing of them read yet."""
-    if isinstance(source, Path) and source.is_dir():
-        try:
-            files = _of_folder(source, asked)
-        except OSError as error:
-            raise ExplorerError(asked, f"the folder can't be read ({error})", "Choose another") from error
+    try:
+        files = _of_folder(source, asked) if isinstance(source, Path) and source.is_dir() else None
+    except OSError as error:
+        raise ExplorerError(asked, f"the folder can't be read ({error})", "Choose another") from error
+    if files is not None:
         yield files
         return
     if not isinstance(source, Path):

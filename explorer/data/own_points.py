@@ -8,6 +8,7 @@ from typing import BinaryIO
 
 import numpy as np
 
+from explorer.data.base import one_line
 from explorer.errors import ExplorerError
 from explorer.settings import MB, settings
 
@@ -28,7 +29,7 @@ def read_points(source: Path | BinaryIO, asked: str) -> tuple[np.ndarray, list[s
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
     try:
         for row in reader:
-            cells = [cell.strip() for cell in row]
+            cells = [one_line(cell) for cell in row]
             if not any(cells):
                 continue
             wrong = _wrong(cells, delimiter)

@@ -9,6 +9,7 @@ from explorer.errors import ExplorerError
 
 LENGTH = 64  # tokens of a piece, [START] included
 WORDS = 1000  # tokens of the vocabulary, at most
+WORD = 64  # letters: longer words are cut, as the time to learn one grows with the square of its length
 FEWEST = 20  # pieces
 LONGEST = 2_000_000  # characters
 WHO = "Your text"
@@ -20,7 +21,7 @@ def read_text(content: str) -> tuple[np.ndarray, str]:
     Byte pair encoding over bytes, so that no letter is unknown (Sennrich et al. 2016; Radford et al. 2019, 2.2).
     Raises ExplorerError for a text that is too short or too long.
     """
-    text = content.replace("\r\n", "\n").replace("\0", "").strip()
+    text = content.replace("\r\n", "\n").replace("\0", "").strip().encode("utf-8", "replace").decode()
     if len(text) > LONGEST:
         raise ExplorerError(WHO, f"it has {len(text):,} characters", f"Bring at most {LONGEST:,}")
     made = _learnt(text)
@@ -47,10 +48,15 @@ def texts_of(x: np.ndarray, tokenizer: str) -> tuple[str, ...]:
 
 
 def _learnt(text: str) -> Any:
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+    from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 
     made = Tokenizer(models.BPE())
-    made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    made.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(rf"\S{{{WORD}}}|\s{{{WORD}}}"), "isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False),
+        ]
+    )
     made.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=WORDS, special_tokens=list(SPECIAL), show_progress=False,

@@ -5,6 +5,7 @@ import tempfile
 import threading
 import urllib.request
 from concurrent.futures import Future
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +85,7 @@ def _open(kind: Any, name: str, train: bool) -> Any:
         for file in _files(kind):
             _fetch(*file)
         return kind(folder(), train=train, download=True)  # finds the checked archives and unpacks them
-    except (OSError, RuntimeError, ValueError, EOFError) as error:
+    except (OSError, HTTPException, RuntimeError, ValueError, EOFError) as error:
         raise ExplorerError(asked, f"its files could not be downloaded ({error})", _instead(kind)) from error
 
 
@@ -114,7 +115,7 @@ def _fetch(addresses: list[str], path: Path, md5: str) -> None:
                 raise OSError("what arrived is not the file that torchvision knows")
             os.replace(temporary, path)
             return
-        except OSError as error:
+        except (OSError, HTTPException) as error:
             problem = error
         finally:
             Path(temporary).unlink(missing_ok=True)
@@ -128,7 +129,7 @@ def _answer(address: str) -> Any:
     def ask() -> None:
         try:
             result.set_result(urllib.request.urlopen(address, timeout=PATIENCE))
-        except (OSError, ValueError) as error:
+        except (OSError, HTTPException, ValueError) as error:
             result.set_exception(error)
 
     threading.Thread(target=ask, daemon=True).start()

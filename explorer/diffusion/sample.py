@@ -1,6 +1,5 @@
 """Draw samples: from noise, step by step, with everything on record."""
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +13,7 @@ from explorer.diffusion.base import Trajectory
 from explorer.diffusion.samplers import SAMPLERS, scheduler, unfit
 from explorer.errors import ExplorerError
 from explorer.models.noise import FLOW
+from explorer.turns import TURNS
 from explorer.zoo.denoiser import Asked, Denoiser
 
 MOST_STEPS = 1000
@@ -44,7 +44,7 @@ def sample(
     samples begin as, (N, …) standard normal; None draws it. on_step: is told the share that is done; what it raises
     ends the sampling. Raises ExplorerError for a sampler that the network can't use, and for settings out of range.
     """
-    began, model = time.perf_counter(), opened(ref)
+    began, model = TURNS.clock(), opened(ref)
     seeds = tuple(seed) if isinstance(seed, Sequence) else tuple(range(seed, seed + count))
     check(steps, guidance, count, seeds)
     with model.borrow() as parts, torch.inference_mode():
@@ -131,7 +131,7 @@ class Record:
             knowing=_array([one[1] for one in self.answers]) if guided else None,
             without=_array([one[2] for one in self.answers]) if guided else None,
             predicts=walk.predicts, scale=walk.scale, unknown=walk.asked.unknown,
-            cut=walk.asked.cut, seconds=time.perf_counter() - began,
+            cut=walk.asked.cut, seconds=TURNS.clock() - began,
         )  # fmt: skip
 
 
@@ -162,6 +162,7 @@ class Walk:
         shares = kept(self.plan)[-len(timesteps) - 1 :].tolist()
         record.states.append(x)
         for done, at in enumerate(timesteps):
+            TURNS.look()
             answers = self.ask(x, at)
             x = held(self.move(x, at, answers[0]), shares[done + 1])
             record.states.append(x)

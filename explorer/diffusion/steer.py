@@ -1,6 +1,5 @@
 """Another future: leave a trajectory at any step, start from a picture, paint into one, or begin between two noises."""
 
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -13,6 +12,7 @@ from explorer.diffusion.base import Trajectory, factor
 from explorer.diffusion.sample import Record, Walk, check, dice, first_noise, kept, opened, spread
 from explorer.diffusion.samplers import scheduler
 from explorer.errors import ExplorerError
+from explorer.turns import TURNS
 from explorer.zoo.denoiser import Asked, Denoiser
 
 SAME: Any = object()  # as it was
@@ -36,7 +36,7 @@ def fork(
     the recorded answers, so that it remembers what it remembered then, and the network is not asked again.
     Raises ExplorerError for a state that there isn't.
     """
-    began, model, count = time.perf_counter(), opened(ref or past.ref), len(past.seeds)
+    began, model, count = TURNS.clock(), opened(ref or past.ref), len(past.seeds)
     if not 0 <= at < len(past.answers):
         raise ExplorerError(f"A fork after {at} evaluations", f"there are {len(past.answers)}", "Choose an earlier one")
     strength = past.guidance if guidance is None else guidance
@@ -85,7 +85,7 @@ def from_picture(
     (Lugmayr et al. 2022, equation 8, without its repetitions). The rest as of `sample`.
     Raises ExplorerError for a picture or a mask that the network does not take.
     """
-    began, model = time.perf_counter(), opened(ref)
+    began, model = TURNS.clock(), opened(ref)
     check(steps, guidance, 1, (seed,))
     if not 0 <= strength <= 1:
         raise ExplorerError(f"A strength of {strength}", "it can be 0 to 1", "Choose a number between")
@@ -122,7 +122,7 @@ def between(
     the same shares (Liu et al. 2022, "Compositional visual generation", section 3.2, of two, weighed). Whatever a
     sampler draws on the way comes from the first seed, for all alike. The rest as of `sample`.
     """
-    began, model = time.perf_counter(), opened(ref)
+    began, model = TURNS.clock(), opened(ref)
     check(steps, guidance, count, seeds[:1] * count)
     shares = np.linspace(0, 1, count) if count > 1 else np.zeros(1)
     with model.borrow() as parts, torch.inference_mode():

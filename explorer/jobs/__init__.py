@@ -21,5 +21,7 @@ def engine() -> Engine:
 
 @functools.cache
 def _engine() -> Engine:
-    limits = settings().limits
-    return LocalEngine(limits.workers, limits.queue, idle=limits.idle, threads=limits.threads, warm=WARM)
+    limits, shared = settings().limits, settings().shared
+    return LocalEngine(
+        limits.workers, limits.queue, limits.idle, limits.threads, WARM, hourly=limits.hourly if shared else 0
+    )

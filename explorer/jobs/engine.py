@@ -30,6 +30,8 @@ class JobStatus:
     ended: float | None = None
     result: dict[str, Any] | None = None  # what the task returned, also where it was stopped
     error: str | None = None  # a sentence for the person, where there is something to say
+    task: str = ""  # "package.module:function"
+    queued: float | None = None  # when it was submitted, as time.time() has it
 
     @property
     def over(self) -> bool:
@@ -51,12 +53,13 @@ class Engine(Protocol):
         memory: int,
         on_done: Callable[[JobStatus], None] | None = None,
     ) -> None:
-        """Queue a job under an id of your choosing.
+        """Queue a job under an id of your choosing; that of one that has ended is free again, and means the new one.
 
         seconds, memory: what it may take; it is stopped beyond the first and killed beyond the second (bytes).
         on_done: called once, on a thread of the engine, however the job ended. The job's state says that it has
         ended only when this has returned, so that whoever sees it finds everything in its place.
-        Raises ExplorerError when the queue is full, or when the owner has a job that waits or runs.
+        Raises ExplorerError when the queue is full, or when the owner has a job that waits or runs, or has used more
+        of the workers' time than one may.
         """
         ...
 
@@ -73,6 +76,10 @@ class Engine(Protocol):
 
     def cancel(self, id: str) -> None:
         """Stop a job: at once where it waits, at its next step where it runs, by force where it doesn't stop."""
+        ...
+
+    def listing(self) -> list[JobStatus]:
+        """Every job that runs, then those that wait, the next one first."""
         ...
 
     def counts(self) -> tuple[int, int]:

@@ -24,6 +24,7 @@ class Job:
     seconds: float
     memory: int  # bytes
     on_done: Callable[[JobStatus], None] | None
+    queued: float = field(default_factory=time.time)  # when it was submitted
     worker: Any = None  # whatever runs it
     stop: str | None = None  # why it is to stop, "" where a person asked; None: it isn't
     started: float | None = None  # time.time(), for people

@@ -4,6 +4,7 @@ import atexit
 import heapq
 import json
 import logging
+import math
 import queue as queues
 import statistics
 import threading
@@ -14,6 +15,7 @@ from typing import Any
 
 from explorer.errors import ExplorerError
 from explorer.jobs.engine import JobStatus
+from explorer.jobs.hour import Hour
 from explorer.jobs.job import Job
 from explorer.jobs.process import Worker
 
@@ -37,6 +39,7 @@ class LocalEngine:
     threads: what OMP_NUM_THREADS, and so torch, is told in each worker.
     warm: modules that a worker imports before it takes a job.
     grace: seconds between the request to stop and force.
+    hourly: seconds of the workers that one owner may use in an hour; 0: as many as there are.
     """
 
     def __init__(
@@ -47,6 +50,7 @@ class LocalEngine:
         threads: int,
         warm: Sequence[str] = (),
         grace: float = 5.0,
+        hourly: float = 0,
     ) -> None:
         self._workers, self._queue, self._idle, self._grace = workers, queue, idle, grace
         self._make_worker = lambda: Worker(warm, threads, self._wake)
@@ -56,6 +60,7 @@ class LocalEngine:
         self._running: list[Job] = []
         self._ended: deque[Job] = deque()
         self._took: deque[float] = deque(maxlen=RECENT)  # seconds
+        self._hourly, self._hour = hourly, Hour()
         self._asked = False  # somebody wants a warm worker
         self._closed = False
         self._threads: list[threading.Thread] = []  # one for each worker
@@ -79,29 +84,36 @@ class LocalEngine:
         with self._changed:
             if self._closed:
                 raise ExplorerError("A new job", "this server is shutting down", "Try again when it is back")
-            if id in self._jobs:
+            before = self._jobs.get(id)
+            if before and not (before.outcome and before.closed):
                 raise ValueError(f"there is a job {id!r} already")
             if any(job.owner == owner for job in (*self._running, *self._waiting)):
                 raise ExplorerError(
                     "A second job", "one of yours is waiting or running already", "Stop that one, or wait for its end"
                 )
+            if self._hourly and (wait := self._hour.wait(owner, self._hourly, time.monotonic())):
+                raise ExplorerError(
+                    "A new job",
+                    f"you have used the {self._hourly / 60:.0f} minutes of computing that one person has in an hour",
+                    f"Try again in {max(1, math.ceil(wait / 60))} min",
+                )
             if len(self._waiting) + len(self._running) >= self._queue + self._workers:
                 raise ExplorerError(
                     "A new job", f"the queue is full: {len(self._waiting)} are waiting", "Try again in a few minutes"
                 )
+            if before:
+                self._ended.remove(before)
             self._jobs[id] = job = Job(id, owner, task, request, seconds, memory, on_done)
             self._waiting.append(job)
         self.warm_up()
 
     def status(self, id: str) -> JobStatus:
         with self._changed:
-            job = self._job(id)
-            if job.outcome and job.closed:
-                return job.outcome
-            if job.started is not None:
-                return JobStatus(id, job.owner, "running", 0, job.remaining(self._usual()), job.started)
-            position = self._waiting.index(job) + 1 if job in self._waiting else 1
-            return JobStatus(id, job.owner, "waiting", position, self._until(position))
+            return self._status(self._job(id))
+
+    def listing(self) -> list[JobStatus]:
+        with self._changed:
+            return [self._status(job) for job in (*self._running, *self._waiting)]
 
     def events(self, id: str, since: int = 0) -> list[dict[str, Any]]:
         with self._changed:
@@ -269,8 +281,12 @@ class LocalEngine:
         """A job is over: off the lists, its owner free for another, on_done on its way."""
         with self._changed:
             (self._running if job in self._running else self._waiting).remove(job)
-            job.outcome = JobStatus(job.id, job.owner, state, 0, None, job.started, time.time(), result, error)
+            job.outcome = JobStatus(
+                job.id, job.owner, state, 0, None, job.started, time.time(), result, error, job.task, job.queued
+            )
             job.worker = None
+            if job.started is not None:
+                self._hour.add(job.owner, time.monotonic() - job.began, time.monotonic())
             if state == "finished":
                 self._took.append(time.monotonic() - job.began)
             if job.on_done:
@@ -295,6 +311,15 @@ class LocalEngine:
             except Exception:
                 log.exception("Job %s: closing it failed", job.id)
             job.closed = True
+
+    def _status(self, job: Job) -> JobStatus:
+        if job.outcome and job.closed:
+            return job.outcome
+        facts = {"task": job.task, "queued": job.queued}
+        if job.started is not None:
+            return JobStatus(job.id, job.owner, "running", 0, job.remaining(self._usual()), job.started, **facts)
+        position = self._waiting.index(job) + 1 if job in self._waiting else 1
+        return JobStatus(job.id, job.owner, "waiting", position, self._until(position), **facts)
 
     def _wake(self) -> None:
         with self._changed:

@@ -9,7 +9,8 @@ from typing import Any, TypeVar, get_type_hints
 
 import numpy as np
 
-from explorer import jobs
+from explorer import belongings, jobs
+from explorer.data.cache import DAMAGED
 from explorer.errors import ExplorerError
 from explorer.settings import settings
 
@@ -32,15 +33,19 @@ class Study:
     def start(self, asked: dict[str, Any], owner: str) -> str:
         """Queue a question, as JSON values; returns the id under which it is found from now on.
 
-        Raises ExplorerError where no job can be taken; nothing is left of one that was refused.
+        Raises ExplorerError where no job can be taken, or the person keeps too much; nothing is left of one that was
+        refused.
         """
         from explorer.runs import files
 
+        belongings.allow(owner)
         id, limits = uuid.uuid4().hex, settings().limits
-        jobs.engine().submit(
-            self.work, {"id": id, "asked": asked}, id=id, owner=owner, seconds=limits.seconds, memory=limits.job_memory
-        )
-        files.write_json(self.folder(id) / ASKED, asked)
+        with belongings.begun(self.folder(id), owner):
+            files.write_json(self.folder(id) / ASKED, asked)
+            jobs.engine().submit(
+                self.work, {"id": id, "asked": asked},
+                id=id, owner=owner, seconds=limits.seconds, memory=limits.job_memory,
+            )  # fmt: skip
         return id
 
     def answer(
@@ -74,12 +79,16 @@ class Study:
 
         if not (len(id) == 32 and id.isalnum()) or not (self.folder(id) / ASKED).is_file():
             raise ExplorerError(f"The {self.word} {id[:40]!r}", "there is none of that name here", "Start one")
+        belongings.use(self.folder(id))
         return files.read_json(self.folder(id) / ASKED)
 
     def found(self, id: str, kind: type[Found]) -> Found | None:
-        """What was found; None where it has not ended well."""
+        """What was found; None where it has not ended well. Raises ExplorerError where it is damaged."""
         path = self.folder(id) / FOUND
-        return unpacked(kind, path) if path.is_file() else None
+        try:
+            return unpacked(kind, path) if path.is_file() else None
+        except DAMAGED as error:
+            raise ExplorerError(f"This {self.word}", "the file of its answer is damaged", "Start it again") from error
 
     def folder(self, id: str) -> Path:
         """Where a question and its answer are kept."""

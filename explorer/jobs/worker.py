@@ -139,6 +139,8 @@ def main(warm: list[str]) -> None:
         file.write("500")  # where Linux runs out of memory it takes this process, not the server
     with contextlib.suppress(AttributeError, OSError):
         os.nice(NICE)
+    with contextlib.suppress(OSError), open("/proc/self/autogroup", "w") as file:
+        file.write(str(NICE))  # where Linux shares time among terminals first, this is the nice that counts
     faulthandler.enable()
     jobs, outbox = Jobs(_taken(0, os.O_RDONLY)), Outbox(_taken(1, os.O_WRONLY))
     for module in warm:

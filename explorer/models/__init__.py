@@ -2,9 +2,9 @@
 
 import sys
 
-from explorer.models.base import MODELS, build, check_reads, count, fitting, reads, unfit
+from explorer.models.base import MODELS, build, check_reads, count, fitting, outline, reads, unfit
 from explorer.registry import discover
 
 discover(sys.modules[__name__])
 
-__all__ = ["MODELS", "build", "check_reads", "count", "fitting", "reads", "unfit"]
+__all__ = ["MODELS", "build", "check_reads", "count", "fitting", "outline", "reads", "unfit"]

@@ -22,7 +22,7 @@ def build(name: str, shape: tuple[int, ...], classes: int, seed: int = 0, **sett
     """
     import torch
 
-    model = _outline(name, shape, classes, **settings)
+    model = outline(name, shape, classes, **settings)
     model.to_empty(device="cpu")
     initialise(model, torch.Generator().manual_seed(seed))
     return model
@@ -30,10 +30,10 @@ def build(name: str, shape: tuple[int, ...], classes: int, seed: int = 0, **sett
 
 def count(name: str, shape: tuple[int, ...], classes: int, **settings: Any) -> int:
     """How many parameters `build` would give, without taking memory for them."""
-    return sum(parameter.numel() for parameter in _outline(name, shape, classes, **settings).parameters())
+    return sum(parameter.numel() for parameter in outline(name, shape, classes, **settings).parameters())
 
 
-def _outline(name: str, shape: tuple[int, ...], classes: int, **settings: Any) -> "nn.Module":
+def outline(name: str, shape: tuple[int, ...], classes: int, **settings: Any) -> "nn.Module":
     """The network without memory for its weights, so that none of the process-wide randomness is used."""
     import torch
 
@@ -78,13 +78,15 @@ def check_reads(name: str, dataset: str, task: str) -> None:
 def initialise(model: "nn.Module", generator: "torch.Generator") -> None:
     """Draw every weight anew from the generator, in place, in the order of `model.modules()`.
 
-    Linear and convolution: uniform within ±1/√(fan in), PyTorch's own default. Normalisation: scale 1, shift 0.
+    Linear and convolution: uniform within ±1/√(fan in), PyTorch's own default; weights of a module with a `gain`,
+    within so many times that. Normalisation: scale 1, shift 0.
     Embeddings and other matrices of language models: normal with deviation 0.02, their biases 0 (Radford et al. 2019).
     A module of ours that owns bare parameters says how in its `draw_weights(generator)`.
     """
     import torch
     from torch import nn
 
+    normalisations = nn.BatchNorm1d | nn.BatchNorm2d | nn.InstanceNorm2d | nn.LayerNorm | nn.GroupNorm
     with torch.no_grad():
         for module in model.modules():
             if hasattr(module, "draw_weights"):
@@ -93,7 +95,8 @@ def initialise(model: "nn.Module", generator: "torch.Generator") -> None:
                 bound = module.weight[0].numel() ** -0.5
                 for parameter in module.parameters(recurse=False):
                     parameter.uniform_(-bound, bound, generator=generator)
-            elif isinstance(module, nn.BatchNorm2d | nn.LayerNorm | nn.GroupNorm):
+                module.weight.mul_(getattr(module, "gain", 1.0))
+            elif isinstance(module, normalisations):
                 module.reset_parameters()  # draws nothing
             elif isinstance(module, nn.Embedding) or type(module).__module__.startswith("transformers."):
                 for name, parameter in module.named_parameters(recurse=False):

@@ -1,78 +1,210 @@
-"""The residual network in its small, CIFAR-style form: three stages of blocks that learn a correction."""
+"""The residual network, small and of ImageNet's size: stages of blocks that learn a correction."""
 
 from typing import Annotated
 
 from torch import Tensor, nn
 
 from explorer.models.base import MODELS, needs_image
+from explorer.models.layers import (
+    ACTIVATIONS,
+    Activation,
+    DropBlock,
+    Dropout,
+    Norm,
+    Stem,
+    StochasticDepth,
+    growing,
+    halved,
+    make_drop_block,
+    make_dropout,
+    make_norm,
+    make_stochastic_depth,
+    named,
+    run_parts,
+    too_small,
+    unfit_drop_block,
+    unfit_norm,
+)
 from explorer.params import Choice, Slider
+
+RESNETS = {
+    8: (1, 1, 1),  # blocks of each stage: section 4.2
+    14: (2, 2, 2),
+    20: (3, 3, 3),
+    32: (5, 5, 5),
+    18: (2, 2, 2, 2),  # and table 1
+    34: (3, 4, 6, 3),
+    50: (3, 4, 6, 3),
+}
+BOTTLENECKS = (50,)  # depths whose blocks have three convolutions
 
 
 class BasicBlock(nn.Module):
     """Two 3×3 convolutions whose result is added to what came in."""
 
-    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+    expansion = 1  # its outputs by its width
+
+    def __init__(
+        self, inputs: int, width: int, stride: int, activation: str, norm: str, skipped: float, dropped: float
+    ) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False)
-        self.norm1 = nn.BatchNorm2d(outputs)
-        self.relu1 = nn.ReLU()
-        self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1, bias=False)
-        self.norm2 = nn.BatchNorm2d(outputs)
-        self.shortcut = nn.Sequential()  # the identity, where the shapes agree
-        if stride != 1 or inputs != outputs:
-            self.shortcut.add_module("conv", nn.Conv2d(inputs, outputs, 1, stride, bias=False))
-            self.shortcut.add_module("norm", nn.BatchNorm2d(outputs))
-        self.relu2 = nn.ReLU()
+        bias = norm == "none"  # a normalisation has a shift of its own
+        self.conv1 = nn.Conv2d(inputs, width, 3, stride, padding=1, bias=bias)
+        self.norm1 = make_norm(norm, width)
+        self.relu1 = ACTIVATIONS[activation]()  # its name stays, whatever the activation
+        self.conv2 = nn.Conv2d(width, width, 3, padding=1, bias=bias)
+        self.norm2 = make_norm(norm, width)
+        self.stochastic_depth = make_stochastic_depth(skipped)
+        self.shortcut = _shortcut(inputs, width, stride, norm)
+        self.relu2 = ACTIVATIONS[activation]()
+        self.drop_block = make_drop_block(dropped)
 
     def forward(self, x: Tensor) -> Tensor:  # (N, inputs, H, W)
-        y = self.relu1(self.norm1(self.conv1(x)))  # (N, outputs, H/stride, W/stride)
-        y = self.norm2(self.conv2(y))
-        return self.relu2(y + self.shortcut(x))
+        y = run_parts(x, self.conv1, self.norm1, self.relu1)  # (N, width, H/stride, W/stride)
+        y = run_parts(y, self.conv2, self.norm2, self.stochastic_depth)
+        return run_parts(y + self.shortcut(x), self.relu2, self.drop_block)
+
+
+class Bottleneck(nn.Module):
+    """A 3×3 convolution between two of 1×1, to fewer channels and back, whose result is added to what came in."""
+
+    expansion = 4
+
+    def __init__(
+        self, inputs: int, width: int, stride: int, activation: str, norm: str, skipped: float, dropped: float
+    ) -> None:
+        super().__init__()
+        bias = norm == "none"
+        self.conv1 = nn.Conv2d(inputs, width, 1, bias=bias)
+        self.norm1 = make_norm(norm, width)
+        self.relu1 = ACTIVATIONS[activation]()
+        self.conv2 = nn.Conv2d(width, width, 3, stride, padding=1, bias=bias)  # the stride is here, not in the first
+        self.norm2 = make_norm(norm, width)
+        self.relu2 = ACTIVATIONS[activation]()
+        self.conv3 = nn.Conv2d(width, 4 * width, 1, bias=bias)
+        self.norm3 = make_norm(norm, 4 * width)
+        self.stochastic_depth = make_stochastic_depth(skipped)
+        self.shortcut = _shortcut(inputs, 4 * width, stride, norm)
+        self.relu3 = ACTIVATIONS[activation]()
+        self.drop_block = make_drop_block(dropped)
+
+    def forward(self, x: Tensor) -> Tensor:  # (N, inputs, H, W)
+        y = run_parts(x, self.conv1, self.norm1, self.relu1)  # (N, width, H, W)
+        y = run_parts(y, self.conv2, self.norm2, self.relu2)  # (N, width, H/stride, W/stride)
+        y = run_parts(y, self.conv3, self.norm3, self.stochastic_depth)  # (N, 4·width, …)
+        return run_parts(y + self.shortcut(x), self.relu3, self.drop_block)
+
+
+def _shortcut(inputs: int, outputs: int, stride: int, norm: str) -> nn.Sequential:
+    """The identity, where the shapes agree; else a projection."""
+    if stride == 1 and inputs == outputs:
+        return nn.Sequential()
+    conv = nn.Conv2d(inputs, outputs, 1, stride, bias=norm == "none")
+    return named(conv=conv, norm=make_norm(norm, outputs))
 
 
 class ResNet(nn.Module):
-    """A stem, three stages of which the later two halve the side and double the channels, a mean, a linear layer."""
+    """A stem, stages of which the later ones halve the side and double the channels, a mean, a linear layer."""
 
-    def __init__(self, channels: int, classes: int, blocks: int, width: int, stride: int) -> None:
+    def __init__(
+        self,
+        stem: nn.Sequential,
+        classes: int,
+        blocks: tuple[int, ...],
+        bottleneck: bool,
+        width: int,
+        activation: str,
+        norm: str,
+        dropout: float,
+        drop_block: float,
+        stochastic_depth: float,
+    ) -> None:
         super().__init__()
-        self.stem = nn.Sequential()
-        self.stem.add_module("conv", nn.Conv2d(channels, width, 3, stride, padding=1, bias=False))
-        self.stem.add_module("norm", nn.BatchNorm2d(width))
-        self.stem.add_module("relu", nn.ReLU())
-        self.stage1 = self._stage(width, width, blocks, stride=1)
-        self.stage2 = self._stage(width, 2 * width, blocks, stride=2)
-        self.stage3 = self._stage(2 * width, 4 * width, blocks, stride=2)
+        self.stem = stem
+        kind, inputs = Bottleneck if bottleneck else BasicBlock, width
+        skipped = iter(growing(stochastic_depth, sum(blocks)))
+        for index, count in enumerate(blocks):
+            stage = nn.Sequential()
+            dropped = drop_block if index >= len(blocks) - 2 else 0.0  # Ghiasi et al. 2018, section 4.1
+            for block in range(count):
+                stride = 2 if index and not block else 1
+                outputs = width * 2**index
+                stage.append(kind(inputs, outputs, stride, activation, norm, next(skipped), dropped))
+                inputs = outputs * kind.expansion
+            self.add_module(f"stage{index + 1}", stage)
+        self.stages = len(blocks)
         self.pool = nn.AdaptiveAvgPool2d(1)
         self.flatten = nn.Flatten()
-        self.head = nn.Linear(4 * width, classes)
-
-    @staticmethod
-    def _stage(inputs: int, outputs: int, blocks: int, stride: int) -> nn.Sequential:
-        first = BasicBlock(inputs, outputs, stride)
-        return nn.Sequential(first, *(BasicBlock(outputs, outputs, 1) for _ in range(blocks - 1)))
+        self.dropout = make_dropout(dropout)
+        self.head = nn.Linear(inputs, classes)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.stem(x)  # (N, width, H/stride, W/stride)
-        x = self.stage1(x)
-        x = self.stage2(x)  # (N, 2·width, half the side)
-        x = self.stage3(x)  # (N, 4·width, a quarter)
-        x = self.flatten(self.pool(x))  # (N, 4·width)
+        for number in range(1, self.stages + 1):
+            x = self.get_submodule(f"stage{number}")(x)  # each but the first: half the side, twice the channels
+        x = run_parts(x, self.pool, self.flatten, self.dropout)  # (N, channels of the last stage)
         return self.head(x)  # (N, classes)
 
 
-@MODELS.register("resnet", unfit=needs_image)
+def _resnet_stem(channels: int, width: int, stem: str, stride: int, activation: str, norm: str) -> nn.Sequential:
+    """What turns a picture into the first maps."""
+    if stem == "imagenet":
+        conv, pool = nn.Conv2d(channels, width, 7, 2, padding=3, bias=norm == "none"), nn.MaxPool2d(3, 2, padding=1)
+    else:
+        conv, pool = nn.Conv2d(channels, width, 3, stride, padding=1, bias=norm == "none"), None
+    return named(conv=conv, norm=make_norm(norm, width), relu=ACTIVATIONS[activation](), pool=pool)
+
+
+def unfit(
+    shape: tuple[int, ...],
+    depth: int = 8,
+    width: int = 16,
+    stem: str = "small",
+    stride: int = 1,
+    norm: str = "batch",
+    drop_block: float = 0.0,
+    **settings: object,
+) -> str | None:
+    """Every halving needs two pixels."""
+    if needs_image(shape):
+        return needs_image(shape)
+    if stem == "imagenet" and stride == 2:
+        return "the stride is that of the small stem; that of ImageNet halves the picture twice anyway"
+    halvings = (2 if stem == "imagenet" else stride - 1) + len(RESNETS[depth]) - 1
+    height, side = (halved(length, halvings) for length in shape[1:])
+    return (
+        too_small(shape, halvings)
+        or unfit_norm(norm, [width], height * side)  # all others have a multiple of its channels
+        or unfit_drop_block(drop_block, min(height, side))
+    )
+
+
+@MODELS.register("resnet", unfit=unfit)
 def resnet(
     shape: tuple[int, int, int],
     classes: int,
     depth: Annotated[
-        int, Choice((8, 14, 20, 32), help="Layers with weights: 6 a block of each of three stages, and 2.")
+        int,
+        Choice(tuple(sorted(RESNETS)), help="Layers with weights; 18, 34 and 50 are the four-stage ones of ImageNet."),
     ] = 8,
-    width: Annotated[int, Slider(8, 64, step=8, help="Channels of the first stage; they double twice.")] = 16,
-    stride: Annotated[int, Choice((1, 2), help="2 halves the picture at once: four times cheaper.")] = 1,
+    width: Annotated[int, Slider(8, 64, step=8, help="Channels of the first stage; each later one doubles them.")] = 16,
+    stem: Stem = "small",
+    stride: Annotated[
+        int, Choice((1, 2), help="2 halves the picture at once: four times cheaper.", when=("stem", ("small",)))
+    ] = 1,
+    activation: Activation = "relu",
+    norm: Norm = "batch",
+    dropout: Dropout = 0.0,
+    drop_block: DropBlock = 0.0,
+    stochastic_depth: StochasticDepth = 0.0,
 ) -> nn.Module:
     """A convolutional network whose blocks add a correction to what they were given, so that depth does not hurt.
 
-    Projection shortcuts where the shapes change (option B).
-    Source: He, Zhang, Ren and Sun 2016, "Deep residual learning for image recognition", section 4.2.
+    Projection shortcuts where the shapes change (option B). DropBlock acts in the last two stages, dropout before the
+    last layer. Source: He, Zhang, Ren and Sun 2016, "Deep residual learning for image recognition", section 4.2 and
+    table 1.
     """
-    return ResNet(shape[0], classes, (depth - 2) // 6, width, stride)
+    return ResNet(
+        _resnet_stem(shape[0], width, stem, stride, activation, norm), classes, RESNETS[depth], depth in BOTTLENECKS,
+        width, activation, norm, dropout, drop_block, stochastic_depth,
+    )  # fmt: skip

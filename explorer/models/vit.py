@@ -6,6 +6,15 @@ import torch
 from torch import Tensor, nn
 
 from explorer.models.base import MODELS, needs_image
+from explorer.models.layers import (
+    Dropout,
+    StochasticDepth,
+    growing,
+    make_dropout,
+    make_stochastic_depth,
+    named,
+    run_parts,
+)
 from explorer.params import Choice, Slider
 
 
@@ -35,42 +44,46 @@ class Attention(nn.Module):
 class Block(nn.Module):
     """Attention between the tokens, then a perceptron in each, both added to what came in."""
 
-    def __init__(self, width: int, heads: int) -> None:
+    def __init__(self, width: int, heads: int, dropout: float = 0.0, skipped: float = 0.0) -> None:
         super().__init__()
         self.norm1 = nn.LayerNorm(width)
         self.attention = Attention(width, heads)
+        self.dropout = make_dropout(dropout)
+        self.stochastic_depth1 = make_stochastic_depth(skipped)
         self.norm2 = nn.LayerNorm(width)
-        self.mlp = nn.Sequential()
-        self.mlp.add_module("fc1", nn.Linear(width, 4 * width))
-        self.mlp.add_module("gelu", nn.GELU())
-        self.mlp.add_module("fc2", nn.Linear(4 * width, width))
+        self.mlp = named(
+            fc1=nn.Linear(width, 4 * width),
+            gelu=nn.GELU(),
+            dropout1=make_dropout(dropout),
+            fc2=nn.Linear(4 * width, width),
+            dropout2=make_dropout(dropout),
+        )
+        self.stochastic_depth2 = make_stochastic_depth(skipped)
 
     def forward(self, x: Tensor) -> Tensor:  # (N, T, width)
-        x = x + self.attention(self.norm1(x))
-        return x + self.mlp(self.norm2(x))
+        x = x + run_parts(x, self.norm1, self.attention, self.dropout, self.stochastic_depth1)
+        return x + run_parts(x, self.norm2, self.mlp, self.stochastic_depth2)
 
 
 class Embedding(nn.Module):
-    """Cut the picture into patches, put a class token before them, and add to each its learned position."""
+    """A picture as tokens: its patches with a class token before them, and added to each its learned position."""
 
-    def __init__(self, shape: tuple[int, int, int], patch: int, width: int, stem: str) -> None:
+    def __init__(self, patches: nn.Module, count: int, width: int, dropout: float, token: bool = True) -> None:
         super().__init__()
-        channels, height, side = shape
-        if stem == "linear":
-            self.patches = nn.Conv2d(channels, width, patch, stride=patch)  # one linear map of each patch
-        else:
-            self.patches = _convolutions(channels, patch, width)
-        self.token = nn.Parameter(torch.zeros(1, 1, width))
-        self.position = nn.Parameter(torch.zeros(1, 1 + (height // patch) * (side // patch), width))
+        self.patches = patches  # (N, C, H, W) → (N, width, rows, columns), `count` of them
+        self.token = nn.Parameter(torch.zeros(1, 1, width)) if token else None
+        self.position = nn.Parameter(torch.zeros(1, token + count, width))
+        self.dropout = make_dropout(dropout)
 
     def draw_weights(self, generator: torch.Generator) -> None:
-        for parameter in (self.token, self.position):
+        for parameter in self.parameters(recurse=False):
             parameter.normal_(std=0.02, generator=generator)
 
     def forward(self, x: Tensor) -> Tensor:  # (N, C, H, W)
         x = self.patches(x).flatten(2).transpose(1, 2)  # (N, patches, width)
-        x = torch.cat([self.token.expand(len(x), -1, -1), x], dim=1)  # (N, 1 + patches, width)
-        return x + self.position
+        if self.token is not None:
+            x = torch.cat([self.token.expand(len(x), -1, -1), x], dim=1)  # (N, 1 + patches, width)
+        return run_parts(x + self.position, self.dropout)
 
 
 def _convolutions(channels: int, patch: int, width: int) -> nn.Sequential:
@@ -90,10 +103,20 @@ def _convolutions(channels: int, patch: int, width: int) -> nn.Sequential:
 class ViT(nn.Module):
     """Embedding, transformer blocks, and a linear layer on the class token."""
 
-    def __init__(self, embedding: Embedding, classes: int, width: int, depth: int, heads: int) -> None:
+    def __init__(
+        self,
+        embedding: Embedding,
+        classes: int,
+        width: int,
+        depth: int,
+        heads: int,
+        dropout: float,
+        stochastic_depth: float,
+    ) -> None:
         super().__init__()
         self.embedding = embedding
-        self.blocks = nn.Sequential(*(Block(width, heads) for _ in range(depth)))
+        skipped = growing(stochastic_depth, depth)
+        self.blocks = nn.Sequential(*(Block(width, heads, dropout, share) for share in skipped))
         self.norm = nn.LayerNorm(width)
         self.head = nn.Linear(width, classes)
 
@@ -129,9 +152,15 @@ def vit(
             paper="https://arxiv.org/abs/2106.14881",
         ),
     ] = "linear",
+    dropout: Dropout = 0.0,
+    stochastic_depth: StochasticDepth = 0.0,
 ) -> nn.Module:
     """A transformer that reads a picture as a sentence of patches, with a class token that gathers the answer.
 
-    Source: Dosovitskiy et al. 2021, "An image is worth 16×16 words", section 3.1.
+    Source: Dosovitskiy et al. 2021, "An image is worth 16×16 words", section 3.1; dropout as in its appendix B.1.
     """
-    return ViT(Embedding(shape, patch, width, stem), classes, width, depth, heads)
+    channels, height, side = shape
+    linear = stem == "linear"  # one linear map of each patch
+    patches = nn.Conv2d(channels, width, patch, stride=patch) if linear else _convolutions(channels, patch, width)
+    embedding = Embedding(patches, (height // patch) * (side // patch), width, dropout)
+    return ViT(embedding, classes, width, depth, heads, dropout, stochastic_depth)

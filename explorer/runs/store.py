@@ -1,33 +1,26 @@
 """The runs in MLflow, on SQLite in the data folder: who trained what, when, and how it ended."""
 
 import contextlib
-import functools
-import os
+import logging
 import platform
 import re
 import shutil
 import threading
-import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import psutil
-
+from explorer import belongings
 from explorer.errors import ExplorerError
+from explorer.runs import database, files
 from explorer.settings import settings
 
-if TYPE_CHECKING:
-    from mlflow import MlflowClient
-
-EXPERIMENT = "explorer"
-STATUS = {  # our word for how a run ended → MLflow's
-    "finished": "FINISHED", "stopped": "KILLED", "interrupted": "KILLED", "diverged": "FAILED", "failed": "FAILED",
-}  # fmt: skip
-BATCH = 1000  # metrics that MLflow takes at once
-CURVE = 1000  # points of a curve that go to MLflow; the run's folder has them all
+log = logging.getLogger("explorer.runs")
+_late: dict[str, tuple[Any, ...]] = {}  # run → how it ended, which the database has not taken yet
+_telling = threading.Lock()
+_warmed: set[Path] = set()  # databases that are being made
 
 
 @dataclass(frozen=True)
@@ -37,7 +30,7 @@ class Run:
     id: str
     name: str
     owner: str
-    state: str  # "running" or a key of STATUS
+    state: str  # "running" or a key of database.STATUS
     error: str  # a sentence, "" where all is well
     created: datetime
     config: Mapping[str, str]
@@ -53,26 +46,37 @@ def warm_up() -> None:
     """Make the database, where there is none yet, beside what else goes on, so that a first run starts at once."""
 
     def make() -> None:
-        with contextlib.suppress(ExplorerError, OSError), _sentences():
-            _client()
+        with contextlib.suppress(ExplorerError), database.sentences():
+            database.opened()
 
-    if not _database().exists():
+    file = database.file()
+    if file not in _warmed and not file.exists():
+        _warmed.add(file)  # once: thirty people may come at the same time
         threading.Thread(target=make, daemon=True).start()
 
 
-def create(name: str, config: Mapping[str, Any], owner: str) -> str:
-    """Open a run and its folder; returns its id, which nobody can guess."""
+def create(name: str, config: Mapping[str, Any], owner: str, tags: Mapping[str, str] | None = None) -> str:
+    """Open a run and its folder; returns its id, which nobody can guess.
+
+    tags: more to find it by; one with the tag `race` belongs to that race, and is left out of the listing.
+    """
+    database.imported()
     from mlflow.entities import Param
 
-    with _sentences():
-        run = _client().create_run(
-            _experiment(),
+    with database.sentences(writing=True):
+        here = database.opened(writing=True)
+        run = here.client.create_run(
+            here.experiment,
             run_name=name,
-            tags={"owner": owner, "state": "running", "server": _server(), **_environment()},
+            tags={"owner": owner, "state": "running", "server": database.server(), **_environment(), **(tags or {})},
         )
-        _client().log_batch(run.info.run_id, params=[Param(key, str(value)) for key, value in config.items()])
+        here.client.log_batch(run.info.run_id, params=[Param(key, str(value)) for key, value in config.items()])
+    home = database.path(run.info.run_id)
+    belongings.mark(home.parent, owner)
+    about = {"name": name, "created": run.info.start_time, "tags": {"server": database.server(), **(tags or {})}}
+    files.write_json(home.parent / database.ABOUT, about)
     try:
-        _path(run.info.run_id).mkdir(parents=True, exist_ok=True)
+        home.mkdir(exist_ok=True)
     except OSError as error:
         raise ExplorerError("A new run", f"its folder can't be made ({error.strerror})", "Free some space") from error
     return run.info.run_id
@@ -81,128 +85,100 @@ def create(name: str, config: Mapping[str, Any], owner: str) -> str:
 def finish(
     id: str, state: str, metrics: Mapping[str, float], history: Sequence[Mapping[str, Any]] = (), error: str = ""
 ) -> None:
-    """Close a run: its final metrics, its curves, and how it ended (a key of STATUS)."""
-    from mlflow.entities import Metric, RunTag
+    """Close a run: its final metrics, what its curves have grown by, and how it ended (a key of database.STATUS).
 
-    now = int(time.time() * 1000)
-    last = max((record["step"] for record in history), default=0)
-    points = [Metric(key, float(value), now, last) for key, value in metrics.items()]
-    stride = max(1, len(history) // CURVE)
-    for index, record in enumerate(history):
-        points += [
-            Metric(key, float(value), now, record["step"])
-            for key, value in record.items()
-            if key not in ("step", "epoch") and isinstance(value, int | float)
-            if index % stride == 0 or key.startswith("validation")
-        ]
-    with _sentences():
-        for start in range(0, len(points), BATCH):
-            _client().log_batch(id, metrics=points[start : start + BATCH])
-        _client().log_batch(id, tags=[RunTag("state", state), RunTag("error", error)])
-        _client().set_terminated(id, STATUS[state])
+    Where the database does not take it now, it is told again before anybody looks at the list.
+    """
+    _late[id] = state, metrics, history, error
+    with _telling:
+        _tell()
+
+
+def _tell() -> None:
+    """Write down how those runs ended that the database has not been told of."""
+    for id, ended in list(_late.items()):
+        if database.path(id).is_dir():  # else it was deleted
+            try:
+                with database.sentences(writing=True):
+                    database.end(database.opened(writing=True).client, id, *ended)
+            except ExplorerError as error:
+                log.warning("The list of runs does not know yet how %s ended: %s", id, error)
+                continue
+        _late.pop(id, None)
+
+
+def reopen(id: str) -> None:
+    """A run that had been put down goes on."""
+    database.imported()
+    from mlflow.entities import RunTag
+
+    home = database.path(id).parent
+    with contextlib.suppress(ExplorerError):  # of a run from before it was written down
+        about = files.read_json(home / database.ABOUT)
+        files.write_json(home / database.ABOUT, about | {"tags": about["tags"] | {"server": database.server()}})
+    with database.sentences(writing=True):
+        client = database.opened(writing=True).client
+        tags = {"state": "running", "error": "", "server": database.server()}
+        client.log_batch(id, tags=[RunTag(key, value) for key, value in tags.items()])
+        client.update_run(id, status="RUNNING")
 
 
 def get(id: str) -> Run:
     """One run by its id; raises ExplorerError when there is none."""
     folder(id)
-    with _sentences():
-        return _line(_client().get_run(id))
+    with database.sentences():
+        return _line(_told().client.get_run(id))
 
 
 def listing(owner: str | None = None, most: int = 100) -> list[Run]:
-    """The newest runs, of one owner where one is given."""
-    if not _database().exists():  # nobody has trained here yet: no need to make one
+    """The newest runs, of one owner where one is given; those of races are found in their race."""
+    if not database.listed():  # nobody has trained here yet: no need to make one
         return []
+    database.imported()
     from mlflow.entities import ViewType
 
-    chosen = f"tags.owner = '{_word(owner)}'" if owner is not None else ""
-    with _sentences():
-        found = _client().search_runs(
-            [_experiment()], chosen, ViewType.ACTIVE_ONLY, most, ["attributes.start_time DESC"]
+    chosen = "tags.race IS NULL" + (f" AND tags.owner = '{_word(owner)}'" if owner is not None else "")
+    with database.sentences():
+        here = _told()
+        found = here.client.search_runs(
+            [here.experiment], chosen, ViewType.ACTIVE_ONLY, most, ["attributes.start_time DESC"]
         )
-    return [_line(run) for run in found if _path(run.info.run_id).is_dir()]
+    return [_line(run) for run in found if database.path(run.info.run_id).is_dir()]
+
+
+def _told() -> database.Opened:
+    """The database, told of whatever it has missed."""
+    here = database.opened()
+    if _late and _telling.acquire(blocking=False):  # else another thread tells it
+        try:
+            _tell()
+        finally:
+            _telling.release()
+    return here
+
+
+def owner(id: str) -> str:
+    """Whose a run is: its folder says so, whatever the database does."""
+    return belongings.owner_of(belongings.RUN, folder(id).parent)
 
 
 def delete(id: str, owner: str) -> None:
-    """Forget a run of one's own, folder and all."""
+    """Forget a run of one's own, folder and all; one without a folder is in no list, whatever the database says."""
     run = get(id)
     if run.owner != owner:
         raise ExplorerError(f"Deleting the run {run.name!r}", "it is somebody else's", "Delete your own runs only")
-    with _sentences():
-        _client().delete_run(id)
-    shutil.rmtree(_path(id).parent, ignore_errors=True)
+    try:
+        with database.sentences(writing=True):
+            database.opened(writing=True).client.delete_run(id)
+    finally:
+        shutil.rmtree(database.path(id).parent, ignore_errors=True)
 
 
 def folder(id: str) -> Path:
     """The folder of a run; raises ExplorerError when there is none of that id."""
-    if not re.fullmatch(r"[0-9a-f]{32}", id) or not _path(id).is_dir():
+    if not re.fullmatch(r"[0-9a-f]{32}", id) or not database.path(id).is_dir():
         raise ExplorerError(f"The run {id!r}", "there is none of that id here", "Open one from the list, or train one")
-    return _path(id)
-
-
-def tracking_uri() -> str:
-    """What `mlflow ui --backend-store-uri` wants."""
-    return f"sqlite:///{_database()}"
-
-
-def _database() -> Path:
-    return settings().data / "runs" / "mlflow.db"
-
-
-def _path(id: str) -> Path:
-    return settings().data / "runs" / "artifacts" / id / "artifacts"  # where MLflow looks for a run's artifacts
-
-
-_opening = threading.Lock()
-
-
-@functools.cache
-def _opened(uri: str) -> tuple["MlflowClient", str]:
-    """The client and the experiment's id; runs of a server that is no more are marked as interrupted."""
-    import logging
-
-    from mlflow import MlflowClient
-
-    logging.getLogger("mlflow").setLevel(logging.WARNING)
-    root = settings().data / "runs"
-    (root / "artifacts").mkdir(parents=True, exist_ok=True)
-    client = MlflowClient(tracking_uri=uri)
-    experiment = client.get_experiment_by_name(EXPERIMENT)
-    number = experiment.experiment_id if experiment else client.create_experiment(
-        EXPERIMENT, artifact_location=(root / "artifacts").as_uri()
-    )  # fmt: skip
-    for run in client.search_runs([number], "tags.state = 'running'"):
-        if not _alive(run.data.tags.get("server", "")):
-            client.set_tag(run.info.run_id, "state", "interrupted")
-            client.set_tag(run.info.run_id, "error", "The server stopped while this run was going on.")
-            client.set_terminated(run.info.run_id, STATUS["interrupted"])
-    return client, number
-
-
-def _client() -> "MlflowClient":
-    with _opening:  # one thread makes a new database; the others wait for it
-        return _opened(tracking_uri())[0]
-
-
-def _experiment() -> str:
-    with _opening:
-        return _opened(tracking_uri())[1]
-
-
-@contextlib.contextmanager
-def _sentences() -> Iterator[None]:
-    """Turn the database's refusals into ours."""
-    from mlflow.exceptions import MlflowException
-    from sqlalchemy.exc import SQLAlchemyError
-
-    try:
-        yield
-    except (MlflowException, SQLAlchemyError) as error:
-        raise ExplorerError(
-            "The list of runs",
-            f"its database does not answer ({str(error).splitlines()[0][:200]})",
-            f"Check the disk and {tracking_uri()}; the runs' own folders are not touched",
-        ) from error
+    return database.path(id)
 
 
 def _line(run: Any) -> Run:
@@ -211,19 +187,6 @@ def _line(run: Any) -> Run:
         run.info.run_id, run.info.run_name, tags.get("owner", ""), tags.get("state", ""), tags.get("error", ""),
         datetime.fromtimestamp(run.info.start_time / 1000, UTC), run.data.params, run.data.metrics,
     )  # fmt: skip
-
-
-def _server() -> str:
-    return f"{os.getpid()}:{psutil.Process().create_time():.2f}"
-
-
-def _alive(server: str) -> bool:
-    """Whether the server process that a run belongs to still lives."""
-    number, _, born = server.partition(":")
-    try:
-        return f"{psutil.Process(int(number)).create_time():.2f}" == born
-    except (psutil.Error, ValueError):
-        return False
 
 
 def _environment() -> dict[str, str]:

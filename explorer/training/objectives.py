@@ -59,7 +59,7 @@ def masked(x: Tensor, y: Tensor, generator: torch.Generator) -> Batch:
     return (torch.where(asked, shown, x),), y.masked_fill(~asked, IGNORED)
 
 
-def seq2seq(x: Tensor, y: Tensor, generator: torch.Generator) -> Batch:
+def paired(x: Tensor, y: Tensor, generator: torch.Generator) -> Batch:
     """At each token of the answer the next one: x (N, S) the question, y (N, T) the answer with its [END]."""
     x, _ = _trimmed(x, x)
     y = y[:, : max(1, int(y.ne(IGNORED).sum(1).max()))]
@@ -100,4 +100,4 @@ def _trimmed(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     return x[:, :longest], y[:, :longest]
 
 
-OBJECTIVES: dict[str, Objective] = {"classes": classes, "causal": causal, "masked": masked, "seq2seq": seq2seq}
+OBJECTIVES: dict[str, Objective] = {"classes": classes, "causal": causal, "masked": masked, "seq2seq": paired}

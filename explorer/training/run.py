@@ -11,11 +11,13 @@ import numpy as np
 from explorer import data
 from explorer.errors import ExplorerError
 from explorer.runs import files
+from explorer.runs.database import served
 from explorer.training.config import TrainConfig
 
 PLANE = 1.3  # points lie within about -1 to 1
 ALIVE = 20  # seconds after its last line that a run counts as going on
 ELSEWHERE = "This run goes on in another process; reload the page to see more of it."
+RESUMABLE = ("stopped", "exhausted", "failed", "interrupted")
 INTERRUPTED = "This run broke off before its end; what it had recorded is here."
 
 
@@ -26,13 +28,15 @@ class TrainRun:
     ref: str  # its network, as every page names it
     folder: Path
     config: TrainConfig
-    state: str  # running | finished | stopped | diverged | failed | interrupted
+    state: str  # running | finished | stopped | diverged | exhausted | failed | interrupted
     error: str  # a sentence, "" where all is well
     seconds: float  # of training, validation included
     history: tuple[Mapping[str, Any], ...]  # one mapping a step, keys as in `loop.Step`, without what was not measured
     checkpoints: tuple[int, ...]  # the steps at which it can be looked at
     best: int | None  # the one of the highest validation accuracy, or the lowest loss
     metrics: Mapping[str, float]
+    notes: tuple[str, ...] = ()  # sentences about its way
+    resumable: bool = False  # it was put down, and can be taken up again
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -82,9 +86,18 @@ class Regions:
 
 
 def read(folder: Path, ref: str) -> TrainRun:
-    """The run that a folder holds; one without an outcome was interrupted."""
-    outcome = folder / "outcome.json"
-    ended = files.read_json(outcome) if outcome.exists() else _unfinished(folder)
+    """The run that a folder holds; one without an outcome was interrupted. Raises ExplorerError for a damaged one."""
+    try:
+        return _read(folder, ref)
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise ExplorerError(f"The run {ref}", f"its files are damaged ({error})", "Train it again") from error
+
+
+def _read(folder: Path, ref: str) -> TrainRun:
+    try:
+        ended = files.read_json(folder / "outcome.json")
+    except ExplorerError:  # none, or damaged
+        ended = _unfinished(folder)
     history = tuple(files.history(folder))
     return TrainRun(
         ref=ref,
@@ -97,13 +110,15 @@ def read(folder: Path, ref: str) -> TrainRun:
         checkpoints=tuple(sorted({*files.checkpoints(folder), *_predictions(folder), *samples_in(folder)})),
         best=ended.get("best") or files.best(folder),
         metrics=ended.get("metrics", {}),
+        notes=tuple(files.notes(folder)),
+        resumable=(folder / files.PUT_DOWN).exists() and ended["state"] in RESUMABLE,
     )
 
 
 def _unfinished(folder: Path) -> dict[str, str]:
     """What to say of a run without an outcome: its history still grows, or it broke off."""
     history = folder / "history.jsonl"
-    if history.exists() and time.time() - history.stat().st_mtime < ALIVE:
+    if history.exists() and time.time() - history.stat().st_mtime < ALIVE and served(folder):
         return {"state": "running", "error": ELSEWHERE}
     return {"state": "interrupted", "error": INTERRUPTED}
 
@@ -149,5 +164,5 @@ def _arrays(path: Path) -> dict[int, np.ndarray]:
 
     try:
         return {int(step): values for step, values in sorted(load_file(path).items())}
-    except (OSError, SafetensorError):  # they can be made again
+    except (OSError, SafetensorError, ValueError, LookupError, TypeError):  # they can be made again
         return {}

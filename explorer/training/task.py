@@ -1,7 +1,9 @@
 """What a worker runs: one training run into its folder, told step by step."""
 
+import base64
 import dataclasses
 import math
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,25 +11,42 @@ from typing import Any
 import torch
 
 from explorer import data
-from explorer.training import loop
 from explorer.training.config import TrainConfig
+from explorer.training.loop import Step
 from explorer.training.record import record
 
 THREADS = torch.get_num_threads()  # as the engine said
+LOOK = 0.05  # seconds between two looks at whether to stop, where a run goes slowly
 ENOUGH = 100_000  # numbers in a batch from which a second thread is worth its while
 
 
 def train(request: dict[str, Any], report: Callable[[dict[str, Any]], None], stopping: Callable[[], bool]) -> dict:
-    """Train `request["config"]` into `request["folder"]` on `request["device"]`; returns the outcome."""
+    """Train `request["config"]` into `request["folder"]` on `request["device"]`; returns the outcome.
+
+    request["most"]: steps to take this time, 0 for all. request["pace"]: steps a second at most, 0 for no limit.
+    """
     config = TrainConfig.from_dict(request["config"])
     torch.set_num_threads(threads(config))
-    epochs = config.epochs
+    epochs, pace, frames = config.epochs, request.get("pace", 0.0), []
+    due = time.monotonic()
 
-    def on_step(step: loop.Step) -> None:
-        event = {key: value for key, value in dataclasses.asdict(step).items() if value is not None}
-        report(event | {"progress": step.epoch / epochs, "keep": "validation_loss" in event})
+    def on_step(step: Step) -> None:
+        nonlocal due
+        event = step.told
+        if frames:
+            event["frame"] = base64.b64encode(frames.pop().tobytes()).decode()
+        report(event | {"progress": step.epoch / epochs, "keep": "validation_loss" in event or "frame" in event})
+        if pace:
+            due = max(due + 1 / pace, time.monotonic())
+            while (wait := due - time.monotonic()) > 0 and not stopping():
+                time.sleep(min(wait, LOOK))
 
-    return dataclasses.asdict(record(config, Path(request["folder"]), request["device"], on_step, stopping))
+    return dataclasses.asdict(
+        record(
+            config, Path(request["folder"]), request["device"], on_step, stopping,
+            on_frame=frames.append, most=request.get("most", 0),
+        )
+    )  # fmt: skip
 
 
 def threads(config: TrainConfig) -> int:

@@ -127,7 +127,7 @@ def _read(reported: Any, seed: Mapping[str, Any], patterns: AttentionPatterns) -
         whole = {name: None if reported[name] is None else int(reported[name]) for name in ("token", "key")}
         heads = tuple(int(head) for head in reported["heads"])
         said = Selection(reported["view"], str(reported["part"]), int(reported["layer"]), heads, **whole)
-    except (TypeError, KeyError, ValueError):
+    except (TypeError, KeyError, ValueError, OverflowError):
         said = seed["selection"]
     return fit(said, patterns)
 
@@ -135,7 +135,7 @@ def _read(reported: Any, seed: Mapping[str, Any], patterns: AttentionPatterns) -
 def _window(reported: Any) -> tuple[int, int]:
     try:
         query, key = (max(0, int(start)) for start in reported)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return 0, 0
     return query, key
 

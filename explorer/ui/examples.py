@@ -1,6 +1,5 @@
 """Choose an example for a model: one of its own test split, or a picture that the person brings."""
 
-import io
 from typing import Any
 
 import numpy as np
@@ -8,9 +7,7 @@ import streamlit as st
 from PIL import Image
 
 from explorer import data
-from explorer.data.own_pictures import FORMATS, UNREADABLE
-from explorer.errors import ExplorerError
-from explorer.settings import MB, settings
+from explorer.ui import uploads
 from explorer.ui.page import plain
 from explorer.ui.pictures import enlarge
 from explorer.zoo.model import Model
@@ -20,21 +17,15 @@ SIDE = 256  # pixels on the screen
 
 def example(model: Model) -> tuple[Any, int | None]:
     """An input for the model, shown, and its true class where that is known."""
-    upload = None
-    if model.card.task == "image-classification":
-        upload = st.file_uploader(
-            "Your own picture",
-            type=["png", "jpg", "jpeg", "webp", "bmp", "gif", "tif", "tiff"],
-            max_upload_size=max(1, settings().limits.upload // MB),
-            key="picture",
-        )
-    if upload is not None:
-        picture = opened(upload)
-        st.image(picture, plain(f"{upload.name}, {picture.width} × {picture.height}"), width=SIDE)
-        return picture, None
+    own = uploads.picture("Your own picture", "picture") if model.card.task == "image-classification" else None
+    if own is not None:
+        st.image(own.image, plain(f"{own.name}, {own.image.width} × {own.image.height}"), width=SIDE, alt=own.name)
+        return own.image, None
     if not model.card.dataset:
         return _grey(model), None
     test = data.load(model.card.dataset, "test", **model.card.dataset_settings)
+    if st.session_state.get("example", 0) >= len(test):  # of another model before this one
+        st.session_state["example"] = 0
     index = st.slider("Test example", 0, len(test) - 1, 0, key="example", bind="query-params")
     name = plain(test.captions[index] if test.captions else test.labels[test.y[index]])
     if test.task == "image":
@@ -44,24 +35,9 @@ def example(model: Model) -> tuple[Any, int | None]:
     return test.x[index : index + 1], int(test.y[index])
 
 
-def opened(upload: Any) -> Image.Image:
-    """The uploaded file as a picture; what is none, or is damaged, is refused."""
-    try:
-        picture = Image.open(io.BytesIO(upload.getvalue()), formats=FORMATS)
-        if picture.width * picture.height > settings().limits.image_pixels:
-            raise Image.DecompressionBombError
-        picture.load()
-    except Image.DecompressionBombError:
-        most = settings().limits.image_pixels
-        raise ExplorerError(upload.name, f"it has more than {most:,} pixels", "Make it smaller first") from None
-    except UNREADABLE as error:
-        raise ExplorerError(upload.name, "it is not a picture that can be read", "Choose another file") from error
-    return picture
-
-
 def _grey(model: Model) -> Image.Image:
     """Something to show before a picture is brought: soft noise, which every network answers somehow."""
     noise = np.random.default_rng(0).normal(128, 40, model.card.shape[1:]).clip(0, 255).astype(np.uint8)
     picture = Image.fromarray(noise)
-    st.image(picture, "Noise, until you bring a picture", width=SIDE)
+    st.image(picture, "Noise, until you bring a picture", width=SIDE, alt="Noise")
     return picture

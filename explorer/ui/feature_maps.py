@@ -73,7 +73,7 @@ def read(reported: Any, units: Units) -> tuple[int, int | None, int] | None:
     try:
         unit, row, column = int(reported["unit"]), reported.get("row"), int(reported.get("column") or 0)
         row = None if row is None else int(row)
-    except (TypeError, KeyError, ValueError, AttributeError):
+    except (TypeError, KeyError, ValueError, AttributeError, OverflowError):
         return None
     count, height, width = units.values.shape
     inside = 0 <= unit < count and (row is None or (0 <= row < height and 0 <= column < width))

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import streamlit as st
 from PIL import Image
 
+from explorer.ui.kept import kept
 from explorer.ui.scrub import scrub
 
 LOSSLESS = 1_500_000  # values of a sheet, beyond which it is compressed with loss
@@ -140,7 +140,7 @@ def _shrunk(frames: np.ndarray) -> np.ndarray:
     return np.stack(small).reshape(len(frames), size[1], size[0], frames.shape[3])
 
 
-@st.cache_data(max_entries=100, show_spinner=False)
+@kept()
 def _address(digest: str, exact: bool, _frames: np.ndarray) -> str:
     """One image of all frames, row by row, as a data URL. digest: names the frames, which are not hashed again."""
     count, height, width, channels = _frames.shape

@@ -23,10 +23,11 @@ def link(note: str) -> None:
         st.caption(note)
 
 
-def address() -> str:
-    """The address of the page as it is now."""
+def address(**changed: str | None) -> str:
+    """The address of the page as it is now; `changed` is another there, or not there at all."""
     base = (st.context.url or "").split("?")[0]
-    asked = urlencode(st.query_params.to_dict())
+    now = {name: st.query_params.get_all(name) for name in st.query_params} | changed
+    asked = urlencode({name: value for name, value in now.items() if value is not None}, doseq=True)
     return f"{base}?{asked}" if asked else base
 
 

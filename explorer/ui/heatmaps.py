@@ -5,8 +5,8 @@ view = heatmaps([Tile("Grad-CAM", "12 ms · 1 pass", scores, picture)], key="map
 
 import base64
 import io
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 from uuid import uuid4
 
@@ -16,6 +16,8 @@ from PIL import Image
 
 from explorer.charts.theme import DARK, LIGHT
 from explorer.ui.component import component
+from explorer.ui.links import refused
+from explorer.ui.pickers import follow, to_link
 
 SHOWS = ("signed", "size", "for", "against")
 SCALES = ("each", "shared")
@@ -64,12 +66,14 @@ class View:
 USUAL = View()
 
 
-def heatmaps(tiles: Sequence[Tile], key: str, view: View = USUAL, side: int = 200) -> View:
+def heatmaps(tiles: Sequence[Tile], key: str, view: View = USUAL, side: int = 200, prefix: str | None = None) -> View:
     """Draw a grid of tiles, each at least `side` pixels wide, two in a row on a phone; gives what the person chose.
 
-    view: how it starts. A change in the browser reruns the page, or the fragment that the grid is in.
+    view: how it starts, unless the link says another. A change in the browser reruns the page, or the fragment that
+    the grid is in. prefix: of the names `show`, `opacity`, `scale` and `outline` in the link; None: the key and a dash.
     """
-    seed = f"{key}-seed"
+    prefix, usual, seed = f"{key}-" if prefix is None else prefix, view, f"{key}-seed"
+    view = _linked(prefix, usual)
     if key not in st.session_state or seed not in st.session_state:  # first drawn, or drawn again
         st.session_state[seed] = {"view": asdict(view), "id": uuid4().hex}
     state = component("heatmaps")(
@@ -78,7 +82,34 @@ def heatmaps(tiles: Sequence[Tile], key: str, view: View = USUAL, side: int = 20
         default={"view": asdict(view)},
         on_view_change=lambda: None,
     )
-    return _read(state.get("view"), view)
+    now = _read(state.get("view"), view)
+    for name, text in _words(now).items():
+        st.session_state[prefix + name] = text
+        to_link(prefix + name, text, _words(usual)[name])
+    return now
+
+
+def _words(view: View) -> dict[str, str]:
+    """A view as it stands in the link."""
+    opacity, outline = f"{view.opacity:g}", str(view.outline).lower()
+    return {"show": view.show, "opacity": opacity, "scale": view.scale, "outline": outline}
+
+
+def _linked(prefix: str, usual: View) -> View:
+    """The view that the link asks for; what it can't have is told, and as usual."""
+    found = usual
+    for name, text in _words(usual).items():
+        asked = follow(prefix + name, text)
+        try:
+            found = replace(found, **{name: _READ[name](asked)})
+        except (KeyError, ValueError):
+            refused(f"`{prefix}{name}`", prefix + name, asked, text)
+    return found
+
+
+_READ: dict[str, Callable[[str], Any]] = {
+    "show": str, "opacity": float, "scale": str, "outline": {"true": True, "false": False}.__getitem__,
+}  # fmt: skip
 
 
 def encode(tiles: Sequence[Tile]) -> dict[str, Any]:
@@ -137,5 +168,5 @@ def _read(reported: Any, otherwise: View) -> View:
     """What the browser reported, which may be anything."""
     try:
         return View(reported["show"], float(reported["opacity"]), reported["scale"], bool(reported["outline"]))
-    except (TypeError, KeyError, ValueError):
+    except (TypeError, KeyError, ValueError, OverflowError):
         return otherwise

@@ -1,8 +1,13 @@
 """A model on the screen: its card and its layers."""
 
+from typing import Any
+
+import numpy as np
 import pandas as pd
 import streamlit as st
 
+from explorer.content import digest
+from explorer.ui.kept import kept
 from explorer.ui.page import plain
 from explorer.zoo.card import TEXT_TASKS
 from explorer.zoo.denoiser import Denoiser
@@ -34,7 +39,17 @@ def card_of(model: Model) -> None:
     st.caption(" · ".join(words))
 
 
-@st.cache_resource(max_entries=64, show_spinner=False, hash_funcs=KNOWN)
+def answered(model: Model, x: Any) -> np.ndarray:
+    """The probabilities of the classes for one example, as `Model.predict` takes it, (classes,)."""
+    return _answered(model, digest(np.asarray(x)), x)
+
+
+@kept(known=KNOWN)
+def _answered(model: Model, content: str, _x: Any) -> np.ndarray:
+    return model.predict(_x)[0]
+
+
+@kept(known=KNOWN)
 def _outline(model: Model) -> list[Layer]:
     return outline(model)
 

@@ -9,8 +9,14 @@ from pathlib import Path
 import streamlit as st
 
 from explorer.errors import ExplorerError
+from explorer.memory import give_back, out_of_memory
+from explorer.store import ANSWERS
 
+TOO_LITTLE = ExplorerError(
+    "This page", "there was not enough memory for it", "Choose fewer examples, or a smaller network or picture"
+)
 INSIDE = "inside-app"  # in the session: app.py is running
+MAIN = "[kind=primary]"  # the button that a page is about
 ASSETS = Path(__file__).parent / "assets"
 
 
@@ -76,7 +82,9 @@ PAGES = (
         "models.svg",
         "Ten scenes, each with the shape that a network names and how sure it is; one of them is wrong",
     ),
+    Page("pages/server.py", "This server", ":material/dns:"),
 )
+CARDS = tuple(page for page in PAGES if page.picture)  # what Home shows
 
 
 def inside_app() -> None:
@@ -98,9 +106,15 @@ def navigation():
     return st.navigation(pages, position="top")
 
 
+def look() -> None:
+    """What the theme can't say: in the dark, the letters of a main button are dark."""
+    if st.context.theme.type == "dark":
+        st.html(f"<style>{MAIN} p, {MAIN} span {{ color: {st.get_option('theme.light.textColor')}; }}</style>")
+
+
 @contextmanager
 def guard() -> Iterator[None]:
-    """Show an ExplorerError as its sentence; what was drawn before it stays.
+    """Show an ExplorerError, or a lack of memory, as its sentence; what was drawn before it stays.
 
     Also a decorator, `@guard()`, for the body of a fragment, which runs again without its page.
     """
@@ -108,6 +122,13 @@ def guard() -> Iterator[None]:
         yield
     except ExplorerError as error:
         refuse(error)
+    except (MemoryError, RuntimeError) as error:
+        if not out_of_memory(error):
+            raise
+        refuse(TOO_LITTLE)
+        error.__traceback__ = None  # its frames hold what filled the memory
+        ANSWERS.clear()
+        give_back()
 
 
 def refuse(error: ExplorerError) -> None:

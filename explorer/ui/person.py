@@ -6,8 +6,8 @@ from itertools import cycle
 
 import streamlit as st
 
+from explorer.belongings import LOCAL
 from explorer.settings import settings
-from explorer.training.launch import LOCAL
 
 COOKIE = "_streamlit_xsrf"  # a random token that Streamlit gives each browser, against forged requests
 

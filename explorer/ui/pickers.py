@@ -5,10 +5,11 @@ from typing import Any
 
 import streamlit as st
 
-from explorer import runs, zoo
+from explorer import zoo
 from explorer.settings import MB
+from explorer.ui.links import refused
 from explorer.ui.page import plain
-from explorer.ui.person import person
+from explorer.ui.runs import own_networks
 from explorer.ui.runs_list import result
 from explorer.zoo.card import Card
 
@@ -27,29 +28,62 @@ def choose(
     if st.session_state[key] not in options and mine:
         st.session_state[key] = default  # of another network before this one
     elif st.session_state[key] not in options:
-        told = f"{plain(repr(asked))} can't be chosen here. It is {plain(titles(default))} now."
-        st.warning(f"{label} in the link: {told}", icon=":material/link_off:")
+        refused(label, key, asked, titles(default))
         st.session_state[key] = default
     value = st.selectbox(label, options, key=key, format_func=titles, persist_state="session", **about)
     to_link(key, value, default)
     return value
 
 
+def segments(label: str, options: Sequence[str], key: str, titles: Callable[[str], str] = str, **about: Any) -> str:
+    """A row to choose from, the first as usual, by name in the URL as in `choose`; what it offers may change."""
+    asked = linked(key, options[0])
+    if asked not in options:
+        if new_link(key):
+            refused(label, key, asked, titles(options[0]))
+        st.session_state[key] = options[0]
+    value = st.segmented_control(label, options, key=key, format_func=titles, required=True, persist_state="session",
+                                 **about)  # fmt: skip
+    to_link(key, value, options[0])
+    return value
+
+
+def new_link(key: str) -> bool:
+    """Whether the URL says something of the state `key` that was not in it before."""
+    return st.query_params.get(key) not in (None, st.session_state.get(f"{key}-seen"))
+
+
 def linked(key: str, default: str) -> str:
     """The state `key`: what the URL says where it says something new, else what it was, else the default."""
     state, asked = st.session_state, st.query_params.get(key)
-    new = key not in state or asked not in (None, state.get(f"{key}-seen"))
+    new = not isinstance(state.get(key), str) or new_link(key)  # a program may report anything
     state[key] = (
         (default if asked is None else asked) if new else state[key]
     )  # set anyhow: a page left early may report an empty widget
     return state[key]
 
 
+def follow(key: str, usual: str) -> str:
+    """As `linked`, of a state that nobody has changed: it stays at what is usual, which may become another."""
+    state, before = st.session_state, f"{key}-usual"
+    if key in state and state[key] == state.get(before):
+        state.pop(key)
+    state[before] = usual
+    return linked(key, usual)
+
+
+def remembered(key: str, usual: str = "") -> str:
+    """The state `key`, in the link: a name that a button gave it, such as that of a job."""
+    value = follow(key, usual)
+    to_link(key, value, usual)
+    return value
+
+
 def to_link(key: str, value: str, default: str) -> None:
     """Show the state `key` in the URL, unless it is the default."""
     if value == default:
         st.query_params.pop(key, None)
-    else:
+    elif st.query_params.get_all(key) != [value]:
         st.query_params[key] = value
     st.session_state[f"{key}-seen"] = st.query_params.get(key)
 
@@ -94,12 +128,13 @@ def model_picker(fits: Callable[[Card], bool] = lambda card: True, default: str 
     """
     known = {card.ref: card for card in zoo.cards()}
     names = {card.ref: f"{card.title} · {card.ref}" for card in known.values()}
-    for run in runs.listing(person()):
-        if runs.checkpoints(runs.folder(run.id)):
-            known[run.ref] = Card.read(runs.folder(run.id) / "card.json")
-            names[run.ref] = f"{run.name} · {result(run.metrics) or run.state} · {run.created:%d %b %H:%M}"
+    for run, card in own_networks():
+        known[run.ref] = card
+        names[run.ref] = f"{run.name} · {result(run.metrics) or run.state} · {run.created:%d %b %H:%M}"
     titles = {ref: name for ref, name in names.items() if fits(known[ref])}
     now, asked = st.session_state.get(key), st.query_params.get(key)
+    if now is not None and not isinstance(now, str):  # a program may report anything
+        now = st.session_state[key] = default
     if now in known and now not in titles and asked in (None, now, st.session_state.get(f"{key}-seen")):
         st.session_state[key] = default
         st.query_params.pop(key, None)

@@ -6,14 +6,19 @@ import streamlit as st
 
 from explorer.settings import settings
 from explorer.ui.page import guard
+from explorer.ui.presence import be_here
 
-EVERY = 3  # seconds
+EVERY, WITH_MANY = 3, 10  # seconds, on one's own server and on a shared one
 
 
-@st.fragment(run_every=EVERY)
-@guard()
 def status() -> None:
-    """A slim line at the top of the page that keeps itself up to date."""
+    """A slim line at the top of the page that keeps itself up to date, and tells that somebody is here."""
+    st.fragment(_line, run_every=WITH_MANY if settings().shared else EVERY)()
+
+
+@guard()
+def _line() -> None:
+    be_here()
     line = "\u2003".join(f":material/{icon}: {text}" for icon, text in facts())
     st.caption(line, text_alignment="right")
 
@@ -27,6 +32,7 @@ def facts() -> list[tuple[str, str]]:
         ("memory", f"{DEVICES[now.device]} · {now.mode}{' · shared' if now.shared else ''}"),
         ("deployed_code", f"{models} {'model' if models == 1 else 'models'} · {held / 1e6:.1f} MB"),
         ("progress_activity" if running else "task_alt", f"{running} running · {waiting} waiting"),
+        *([("folder_off", "Runs are kept in a temporary folder")] if now.temporary else []),
     ]
 
 

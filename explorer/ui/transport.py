@@ -34,7 +34,7 @@ def transport(label: str, positions: Sequence[int], key: str, format: Callable[[
         on_change=_pause,
         args=(key,),
     )
-    with st.container(horizontal=True, horizontal_alignment="center", gap="xxsmall", wrap=False):
+    with st.container(horizontal=True, horizontal_alignment="center", gap="xxsmall", wrap=False, key=f"{key}-bar"):
         for button, name, icon, target in (
             ("first", "First", "first_page", 0),
             ("back", "Back", "arrow_back", max(at - 1, 0)),

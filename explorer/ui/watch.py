@@ -20,6 +20,13 @@ def job_of(id: str) -> jobs.JobStatus | None:
         return None
 
 
+def broke_off(job: jobs.JobStatus | None) -> str:
+    """Why a job has not come to its end, as a sentence."""
+    if job is None:
+        return "It was interrupted, most likely because the server was started anew. Start it again."
+    return job.error or "It was stopped before its end. Start it again."
+
+
 def going(id: str) -> bool:
     """Whether a job waits or runs."""
     job = job_of(id)

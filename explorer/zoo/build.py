@@ -18,7 +18,10 @@ from explorer.zoo.own import open_weights, save_pipeline, save_pretrained
 from explorer.zoo.recipes import RECIPES, TITLES, Painting
 from explorer.zoo.sources.zoo import PRETRAINED, SHIPPED
 
-KEPT = ("config.json", "history.jsonl", "predictions.safetensors", "samples.safetensors", "outcome.json")
+KEPT = (
+    "config.json", "history.jsonl", "predictions.safetensors", "samples.safetensors", "frames.safetensors",
+    "outcome.json",
+)  # fmt: skip
 SCORED = 200  # test examples on which heads are scored
 CHECKED = 100  # of these at every other checkpoint
 
@@ -142,7 +145,8 @@ def text_scores(card: Card) -> tuple[float, float]:
     import torch
 
     from explorer.models import MODELS
-    from explorer.training.loop import Batches, scores
+    from explorer.training.batches import Batches
+    from explorer.training.scoring import scores
 
     test = data.load(card.dataset, "test", **card.dataset_settings)
     model = load(card.ref)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from explorer.borrow import Pool
 from explorer.errors import ExplorerError
+from explorer.turns import TURNS
 from explorer.zoo.card import Card
 from explorer.zoo.pictures import batches, fit
 
@@ -60,7 +61,10 @@ class Model:
             several = isinstance(x, list | tuple) or (isinstance(x, np.ndarray) and x.ndim == 4)
         slices = [x[start : start + batch] for start in range(0, max(1, len(x)), batch)] if several else [x]
         with self.borrow() as module, torch.inference_mode():
-            parts = [module(self.preprocess(part)).float().softmax(1).cpu().numpy() for part in slices]
+            parts = []
+            for part in slices:
+                TURNS.look()
+                parts.append(module(self.preprocess(part)).float().softmax(1).cpu().numpy())
         return np.concatenate(parts)
 
     def _as_on_card(self, pixels: Tensor) -> Tensor:

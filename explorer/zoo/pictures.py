@@ -4,14 +4,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
+from explorer.data.picture import UNREADABLE, pixels_of
 from explorer.errors import ExplorerError
 from explorer.settings import settings
 
-SIDE = 2048  # pixels a side above which a picture is made smaller at once: no network looks closer
 NARROW = 50  # times as long as wide
 GREY = torch.tensor([0.299, 0.587, 0.114])  # how bright red, green and blue look (ITU-R BT.601)
 
@@ -68,17 +68,9 @@ def _array(picture: Any) -> Any:
             "The picture", f"{picture.width}×{picture.height} pixels are more than {most:,}", "Make it smaller first"
         )
     try:
-        picture = ImageOps.exif_transpose(picture)
-    except OSError as error:
+        return np.asarray(pixels_of(picture))
+    except UNREADABLE as error:
         raise ExplorerError("The picture", f"it is damaged ({error})", "Save it again, or choose another") from error
-    if picture.mode in ("F", "I") or picture.mode.startswith("I;16"):  # any range of numbers, or 16 bits
-        values = np.asarray(picture, dtype=np.float32)
-        top = max(1.0, float(values.max(initial=0))) if picture.mode == "F" else 65535.0
-        picture = Image.fromarray((values.clip(0, top) / top * 255).round().astype(np.uint8))
-    transparent = {"A", "a"} & set(picture.getbands()) or "transparency" in picture.info
-    picture = picture.convert("RGBA" if transparent else "L" if picture.mode in ("1", "L") else "RGB")
-    picture.thumbnail((SIDE, SIDE))
-    return np.asarray(picture)
 
 
 def _recoloured(pixels: Tensor, channels: int) -> Tensor:

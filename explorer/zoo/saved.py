@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from explorer.errors import ExplorerError
+from explorer.memory import out_of_memory
 from explorer.zoo.card import GENERATION_TASKS, TEXT_TASKS, Card
 from explorer.zoo.refs import Ref, asked
-from explorer.zoo.store import out_of_memory
 
 if TYPE_CHECKING:
     from explorer.zoo.model import Model

@@ -5,11 +5,11 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from explorer.memory import out_of_memory
 from explorer.settings import settings
 from explorer.zoo import saved
 from explorer.zoo.card import Card
 from explorer.zoo.refs import Ref
-from explorer.zoo.store import out_of_memory
 
 if TYPE_CHECKING:
     from explorer.zoo.denoiser import Denoiser

@@ -5,11 +5,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from explorer.memory import out_of_memory
 from explorer.settings import settings
 from explorer.zoo import saved
 from explorer.zoo.card import TEXT_TASKS, Card
 from explorer.zoo.refs import Ref
-from explorer.zoo.store import out_of_memory
 
 if TYPE_CHECKING:
     from explorer.zoo.text import TextModel

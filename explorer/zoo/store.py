@@ -1,7 +1,5 @@
 """The one place that holds opened models: bounded, shared by all threads, least recently used out first."""
 
-import gc
-import sys
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
@@ -10,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from explorer.errors import ExplorerError
+from explorer.memory import give_back, out_of_memory, room
 from explorer.zoo.refs import Ref, asked, instead
 
 if TYPE_CHECKING:
@@ -79,6 +78,7 @@ class Store:
         with self._lock:
             self._promised[ref] = found.bytes
             self._make_room(0)
+        self._check_room(ref, found.bytes)
         try:
             model = found.load()
         except (MemoryError, RuntimeError) as error:
@@ -93,7 +93,7 @@ class Store:
     def _load_again(self, ref: Ref, found: Found) -> "Model":
         """The second try, with the memory of every other model."""
         self.clear()
-        _collect()
+        give_back()
         try:
             return found.load()
         except (MemoryError, RuntimeError) as error:
@@ -109,6 +109,17 @@ class Store:
                 f"Set EXPLORER_STORE to more bytes, or choose a smaller one. {instead()}",
             )
 
+    def _check_room(self, ref: Ref, size: int) -> None:
+        """Refuse what does not fit into the memory that is left, before it is tried, even without the other models."""
+        if size < room():
+            return
+        self.clear()
+        give_back()
+        if size >= (left := room()):
+            raise ExplorerError(
+                asked(ref), f"it takes {_mb(size)}, and {_mb(left)} of memory are left here", "Choose a smaller one"
+            )
+
     def _make_room(self, size: int) -> None:
         """Drop the least recently used until `size` more bytes fit, beside what is being loaded; under the lock."""
         wanted = size + sum(self._promised.values()) + sum(model.bytes for model in self._held.values())
@@ -118,22 +129,6 @@ class Store:
     def _forget(self, ref: Ref) -> None:
         self._loading.pop(ref)
         self._promised.pop(ref, None)
-
-
-def out_of_memory(error: Exception) -> bool:
-    """Whether torch or Python ran out of memory; torch says so in words only."""
-    words = str(error)
-    return isinstance(error, MemoryError) or any(
-        sign in words for sign in ("out of memory", "can't allocate memory", "not enough memory")
-    )
-
-
-def _collect() -> None:
-    """Give freed memory back to the device."""
-    gc.collect()
-    torch = sys.modules.get("torch")
-    if torch and torch.cuda.is_available():
-        torch.cuda.empty_cache()
 
 
 def _mb(size: int) -> str:

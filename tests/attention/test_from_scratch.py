@@ -7,7 +7,14 @@ from streamlit.testing.v1 import AppTest
 
 from explorer.attention import cost
 from explorer.errors import ExplorerError
+from explorer.store import Store
 from explorer.ui.attention.from_scratch import PIECES, allowed, numbers
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_kept(monkeypatch):
+    """Of what other tests have measured."""
+    monkeypatch.setattr("explorer.ui.kept.ANSWERS", Store(lambda: 10**7))
 
 
 def page():

@@ -11,6 +11,7 @@ from explorer.attention.base import AttentionPatterns, Part, Patches
 from explorer.attention.roles import ROLES, RoleScores, course, score
 from explorer.data import dates, story
 from explorer.errors import ExplorerError
+from explorer.store import Store
 
 PREVIOUS, FIRST, INDUCTION, AGREEMENT, EVEN = range(5)
 
@@ -19,7 +20,7 @@ PREVIOUS, FIRST, INDUCTION, AGREEMENT, EVEN = range(5)
 def few(monkeypatch):
     for module in (story, dates):
         monkeypatch.setattr(module, "SIZES", {"train": 60, "validation": 60, "test": 60})
-    monkeypatch.setattr("explorer.data.base._store", data.store.Store(lambda: 10**8))
+    monkeypatch.setattr("explorer.data.base._store", Store(lambda: 10**8))
 
 
 def model_of(task: str, dataset: str) -> SimpleNamespace:

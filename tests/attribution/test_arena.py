@@ -8,15 +8,15 @@ import pytest
 from explorer import attribution, data, zoo
 from explorer.attribution import arena
 from explorer.attribution.arena import DEFAULT, Example, Question, ask, estimate, fitting, marks, settled
-from explorer.data.store import Store
 from explorer.errors import ExplorerError
+from explorer.store import Store
 
 REF = "zoo:digits-lenet"
 
 
 @pytest.fixture(autouse=True)
 def nothing_kept(monkeypatch):
-    monkeypatch.setattr(arena, "_answers", Store(lambda: 2**24))
+    monkeypatch.setattr(arena, "ANSWERS", Store(lambda: 2**24))
 
 
 @pytest.fixture
@@ -67,7 +67,7 @@ def test_a_refusal_stops_no_other_and_is_tried_again(question, calls, monkeypatc
         (refused,) = ask(question, {"lime": ()})
     assert refused.found is None
     assert "cut off" in refusal_of(refused)
-    assert marks(question, "attention_rollout") is None  # this network has no attention
+    assert marks(question, {"attention_rollout": ()}) == [None]  # this network has no attention
     several = ask(question, {"attention_rollout": (), "saliency": (), "lime": ()})
     assert [answer.found is None for answer in several] == [True, False, False]
 
@@ -77,15 +77,15 @@ def refusal_of(answer: arena.Answer) -> str:
 
 
 def test_marks_are_kept_with_their_question(question, calls, monkeypatch):
-    first = marks(question, "saliency")
+    (first,) = marks(question, {"saliency": ()})
     monkeypatch.setattr(arena, "measure", lambda *a, **k: pytest.fail("measured again"))
-    assert marks(question, "saliency") is first
+    assert marks(question, {"saliency": (), "attention_rollout": ()}) == [first, None]
     assert not np.isnan(first.values["deletion"])
 
 
 def test_the_kept_answers_stay_within_their_bytes(question, monkeypatch):
     store = Store(lambda: 5_000)
-    monkeypatch.setattr(arena, "_answers", store)
+    monkeypatch.setattr(arena, "ANSWERS", store)
     for target in range(10):
         ask(replace(question, target=target), {"saliency": ()})
     assert 0 < store.nbytes <= 5_000

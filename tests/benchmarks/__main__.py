@@ -1,23 +1,18 @@
 """Print the figures of README, measured here and now: python -m tests.benchmarks"""
 
 import os
-import platform
 import tempfile
-from importlib.metadata import version
 
 os.environ["EXPLORER_DATA"] = tempfile.mkdtemp()  # before anything reads the settings
 
-from explorer.settings import cores, memory, settings
+from explorer.settings import settings
 from tests.benchmarks import activations, attention, attribution, diffusion, server, training
+from tests.benchmarks.machine import machine
 
 
 def main() -> None:
     """One table, Markdown, as it stands in README."""
-    libraries = ", ".join(
-        f"{name} {version(name)}" for name in ("torch", "transformers", "captum", "streamlit", "numpy")
-    )
-    print(f"{platform.processor() or platform.machine()}, {cores()} cores, {memory() / 2**30:.0f} GB; "
-          f"Python {platform.python_version()}, {libraries}; mode {settings().mode}\n")  # fmt: skip
+    print(f"{machine('torch', 'transformers', 'captum', 'streamlit', 'numpy')}; mode {settings().mode}\n")
     print("| what | measured | target |\n|---|---|---|")
     for part in (server, training, attribution, attention, diffusion, activations):
         for what, reached, target in part.rows():

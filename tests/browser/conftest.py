@@ -13,10 +13,18 @@ import pytest
 from tests.browser import find
 
 ROOT = Path(__file__).parents[2]
+PATIENCE = 60_000  # milliseconds that anything may take on a busy machine of two cores
 QUIET = (
     "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
     "--disable-sync", "--no-first-run",
 )  # fmt: skip
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A journey through pages takes longer than a unit, and on a busy machine much longer."""
+    for item in items:
+        if item.get_closest_marker("browser") and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(600))
 
 
 @pytest.fixture(scope="session")
@@ -68,7 +76,7 @@ def open_page(browser) -> Iterator[Callable[..., "playwright.sync_api.Page"]]:  
     def visit(address: str, width: int = 1440, height: int = 900, scheme: str = "light"):
         visitor = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)
         visitors.append(visitor)
-        visitor.set_default_timeout(10_000)
+        visitor.set_default_timeout(PATIENCE)
         page = visitor.new_page()
         page.asked_for = []
         page.on("request", lambda request: page.asked_for.append(request.url))

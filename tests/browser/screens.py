@@ -17,6 +17,13 @@ SCREENS = ASSETS / "screens"
 SHOTS = {  # file: (address, height of the window, the text that says it is drawn)
     "home": ("", 900, "Train a small network"),
     "training": ("training", 1500, "Test split:"),
+    "before": (
+        "training?view=Before+it+runs&data=shapes&network=resnet&mixup=1.0&crop=6&schedule=one-cycle&warmup=0.3&batch=3",
+        1150,
+        "Which learning rate?",
+    ),
+    "race": ("training?view=Is+it+real%3F&race=optimisers", 1350, "Every network"),
+    "playground": ("training?view=Playground", 850, "Hover a unit"),
     "attribution": ("attribution", 2200, "Hover a heading"),
     "shortcut": ("attribution?view=A+planted+shortcut&tag=lie", 1700, "Hover a heading"),
     "attention": ("attention", 1560, "Take it away"),

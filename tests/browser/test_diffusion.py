@@ -42,7 +42,7 @@ def test_steps_are_scrubbed_and_the_link_opens_on_the_same_one(diffusion, open_p
     for _ in range(3):
         page.get_by_role("slider", name="Frame").press("ArrowRight")
     expect(page.get_by_text("8 of 10 done").first).to_be_visible()
-    page.wait_for_url(re.compile("frame=8"), timeout=20_000)
+    page.wait_for_url(re.compile("reverse-at=8"), timeout=20_000)
     equation = page.get_by_text(re.compile("x̂₀ .* ε̂")).first.inner_text()
     other = settled(open_page(page.url))
     assert told(other).startswith("8 of 10 done")

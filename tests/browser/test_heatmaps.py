@@ -157,7 +157,7 @@ def test_the_view_is_drawn_at_once_and_reported(small, open_page):
     expect(page.get_by_text("view View")).to_contain_text("outline=False")
 
 
-def test_a_rerun_keeps_the_view_and_a_new_start_takes_the_callers(small, open_page):
+def test_a_rerun_keeps_the_view_and_what_comes_back_has_it_from_the_link(small, open_page):
     page = open_page(f"{small}/?opacity=0.4")
     expect(page.get_by_role("slider")).to_have_value("40")
     choose(page, "Against")
@@ -172,8 +172,8 @@ def test_a_rerun_keeps_the_view_and_a_new_start_takes_the_callers(small, open_pa
     expect(page.locator(".tile")).to_have_count(0)
     page.get_by_text("Away", exact=True).click()
     expect(page.locator(".tile")).to_have_count(4)
-    expect(page.get_by_text("view View")).to_contain_text("show='signed', opacity=0.4")
-    expect(page.get_by_role("radio", name="Signed", exact=True)).to_be_checked()
+    expect(page.get_by_text("view View")).to_contain_text("show='against', opacity=0.4")
+    expect(page.get_by_role("radio", name="Against", exact=True)).to_be_checked()
 
 
 def test_it_follows_the_theme(small, open_page):

@@ -21,12 +21,12 @@ def training(server):
 
 
 def bring(page: Page, name: str, content: bytes) -> None:
-    expect(page.get_by_text("Test split:")).to_be_visible(timeout=30_000)
+    expect(page.get_by_text("Test split:")).to_be_visible(timeout=120_000)
     page.get_by_text("Your own data").click()
     page.get_by_test_id("stFileUploaderDropzoneInput").set_input_files(
         {"name": name, "mimeType": "application/octet-stream", "buffer": content}
     )
-    expect(page.get_by_text(name)).to_be_visible()
+    expect(page.get_by_text(name)).to_be_visible(timeout=60_000)
     page.get_by_role("button", name="Add this data").click()
 
 

@@ -6,7 +6,7 @@ from textwrap import dedent
 import pytest
 from playwright.sync_api import expect
 
-from explorer.ui.page import PAGES
+from explorer.ui.page import CARDS
 
 pytestmark = pytest.mark.browser
 
@@ -57,10 +57,10 @@ def test_home_paints_its_pictures_in_both_themes_and_on_a_phone(server, open_pag
     page = open_page(server, width=width, scheme=scheme)
     expect(page.get_by_role("heading", level=1)).to_contain_text("Train a small network")
     pictures = page.get_by_test_id("stMain").locator("img")
-    expect(pictures).to_have_count(len(PAGES))
+    expect(pictures).to_have_count(len(CARDS) + 1)
     for picture in pictures.all():
         assert picture.evaluate("async image => (await image.decode(), image.naturalWidth)") > 100
-    for shown in PAGES[1:]:
+    for shown in CARDS:
         expect(page.get_by_text(shown.summary)).to_be_visible()
     expect(page.get_by_text("0 running")).to_be_visible()
     expect(page.get_by_test_id("stException")).to_have_count(0)

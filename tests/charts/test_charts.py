@@ -47,16 +47,6 @@ def test_the_smooth_curve_is_the_exponentially_weighted_mean():
     np.testing.assert_allclose([row["smooth"] for row in found], expected)
 
 
-def test_a_confusion_chart_holds_the_counts():
-    y, probabilities = RNG.integers(0, 3, 40), RNG.dirichlet(np.ones(3), 40)
-    evaluation = Evaluation(("a", "b", "c"), y, probabilities)
-    found = rows(training.confusion(evaluation))
-    assert sum(row["images"] for row in found) == 40
-    for row in found:
-        true, predicted = "abc".index(row["true"]), "abc".index(row["predicted"])
-        assert row["images"] == evaluation.confusion[true, predicted]
-
-
 def test_the_answer_chart_ranks_the_classes():
     probabilities = RNG.dirichlet(np.ones(20))
     found = rows(models.answer(probabilities, [f"c{i}" for i in range(20)], true=int(probabilities.argmax())))

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from explorer.data import base, dates, orders, shapes, shapes_captions, shapes_prompts, story
-from explorer.data.store import Store
 from explorer.settings import MB, settings
+from explorer.store import Store
 
 
 @pytest.fixture(autouse=True)

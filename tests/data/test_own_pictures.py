@@ -334,7 +334,7 @@ def test_a_damaged_picture_of_any_kind_is_a_refusal_and_never_a_crash():
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 try:
-                    assert own_pictures._square(file, 32).shape == (32, 32, 3)
+                    assert own_pictures._square(file, 32, own_pictures._Spent("mine", 32)).shape == (32, 32, 3)
                 except own_pictures._Unusable:
                     refusals += 1
     assert refusals > 30

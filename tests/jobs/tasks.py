@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 from explorer.errors import ExplorerError
 
@@ -111,4 +112,6 @@ def flood(request, report, stopping):
 
 def environment(request, report, stopping):
     """What the worker's environment says, and how far it stands back."""
-    return {name: os.environ.get(name) for name in request["names"]} | {"nice": os.nice(0)}
+    group, on = Path("/proc/self/autogroup"), Path("/proc/sys/kernel/sched_autogroup_enabled")
+    told = {name: os.environ.get(name) for name in request["names"]} | {"nice": os.nice(0)}
+    return told | {"group": group.read_text() if on.exists() and on.read_text().strip() == "1" else ""}

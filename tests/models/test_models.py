@@ -7,14 +7,16 @@ from torch import nn
 from explorer import models
 from explorer.data.text import PAD
 from explorer.errors import ExplorerError
+from explorer.models.base import outline
 from explorer.models.vit import Attention
 from explorer.params import Choice, params
 from explorer.training.objectives import OBJECTIVES, denoises, objective
 
-SHAPES = {"digits": (1, 8, 8), "shapes": (3, 64, 64), "points": (2,)}
+SHAPES = {"digits": (1, 8, 8), "cifar10": (3, 32, 32), "shapes": (3, 64, 64), "points": (2,)}
 READS_TEXT = [name for name in models.MODELS if "text" in " ".join(models.reads(name))]
 READS_PICTURES = [name for name in models.MODELS if name not in READS_TEXT]
 DENOISERS = [name for name in models.MODELS if denoises(name)]
+CLASSIFIERS = [name for name in READS_PICTURES if name not in DENOISERS]
 FITTING = [(name, shape) for shape in SHAPES.values() for name in models.fitting(shape) if name not in DENOISERS]
 
 
@@ -23,9 +25,9 @@ def test_an_architecture_gives_one_score_a_class_and_learns(name, shape):
     model = models.build(name, shape, classes=3, seed=1)
     x, y = torch.randn(6, *shape, generator=torch.Generator().manual_seed(0)), torch.tensor([0, 1, 2, 0, 1, 2])
     assert model(x).shape == (6, 3)
-    optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
+    optimizer = torch.optim.Adam(model.parameters(), lr=models.MODELS[name].facts.get("recipe", {}).get("lr", 3e-3))
     losses = []
-    for _ in range(40):
+    while len(losses) < 80 and (not losses or losses[-1] >= 0.3 * losses[0]):
         loss = nn.functional.cross_entropy(model(x), y)
         optimizer.zero_grad()
         loss.backward()
@@ -112,16 +114,51 @@ def test_every_setting_has_help_and_a_default_in_range(name):
     for param in params(entry.make).values():
         assert param.control.help
         assert param.control.wrong(param.default) is None
-        if isinstance(param.control, Choice):
-            for option in param.control.options:
-                if (
-                    name in READS_PICTURES
-                    and name not in DENOISERS
-                    and models.unfit(name, (3, 64, 64), **{param.name: option}) is None
-                ):
-                    assert models.build(name, (3, 64, 64), 2, **{param.name: option})(
-                        torch.zeros(2, 3, 64, 64)
-                    ).shape == (2, 2)
+
+
+@pytest.mark.parametrize("name", CLASSIFIERS)
+def test_every_choice_builds_whatever_its_size(name):
+    shape, built = (3, 64, 64), 0
+    for param in params(models.MODELS[name].make).values():
+        for option in param.control.options if isinstance(param.control, Choice) else ():
+            if models.unfit(name, shape, **{param.name: option}) is None:
+                net = outline(name, shape, 2, **{param.name: option})  # no memory is taken, so that any size is quick
+                assert net(torch.zeros(2, *shape, device="meta")).shape == (2, 2)
+                built += 1
+    assert built > 1
+
+
+OFFERED = [
+    (name, param.name, option)
+    for name in CLASSIFIERS
+    for param in params(models.MODELS[name].make).values()
+    if param.name in ("activation", "norm", "dropout", "drop_block", "stochastic_depth")
+    for option in (param.control.options if isinstance(param.control, Choice) else (0.2,))
+]
+
+
+@pytest.mark.parametrize(("name", "setting", "option"), OFFERED)
+def test_what_an_architecture_offers_beside_its_size_learns(name, setting, option):
+    if setting in ("drop_block", "norm") and name in ("densenet", "efficientnet", "resnet", "vgg"):
+        shape, size = (1, 16, 16), {"densenet": {"stem": "small"}}.get(name, {})
+    else:
+        shape, size = (1, 8, 8), {}
+    model = models.build(name, shape, 3, seed=1, **size, **{setting: option})
+    chance = torch.Generator().manual_seed(0)
+    x, y = torch.randn(12, *shape, generator=chance), torch.arange(12) % 3
+    x[torch.arange(12), 0, y] += 2.0  # a bright row, another one for each class
+    optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
+    losses = []
+    with torch.random.fork_rng():
+        torch.manual_seed(0)  # of what is dropped
+        while len(losses) < 40 and (len(losses) < 6 or sum(losses[-3:]) >= 0.8 * sum(losses[:3])):
+            loss = nn.functional.cross_entropy(model(x), y)
+            optimizer.zero_grad()
+            loss.backward()
+            assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
+            optimizer.step()
+            losses.append(loss.item())
+    assert sum(losses[-3:]) < 0.8 * sum(losses[:3])
 
 
 def test_linear_and_convolution_weights_have_pytorchs_default_spread():
@@ -166,6 +203,26 @@ def test_resnet_20_has_the_papers_parameter_count():
         ("mlp", (2,), {"width": 10**9}, "not between"),
         ("mlp", (2,), {"colour": 1}, "no setting"),
         ("mlp", (2,), {"depth": 1.5}, "not a whole number"),
+        ("mlp", (2,), {"drop_block": 0.1}, "no setting 'drop_block'"),
+        ("mlp", (2,), {"norm": "instance"}, "not one of"),
+        ("mlp", (2,), {"norm": "group", "width": 20}, "8 equal groups of several units, and its width is 20"),
+        ("mlp", (2,), {"norm": "group", "width": 8}, "of several units"),
+        ("mlp", (2,), {"dropout": 0.95}, "not between 0 and 0.9"),
+        ("lenet", (1, 8, 8), {"norm": "group", "width": 12}, "8 equal groups, and it has 12 channels"),
+        ("vgg", (1, 7, 9), {}, "halves the picture 3 times: 8 pixels a side"),
+        ("vgg", (3, 28, 28), {"layout": "16"}, "32 pixels a side"),
+        ("vgg", (1, 8, 8), {"drop_block": 0.1}, "maps of 2 cells a side"),
+        ("resnet", (1, 8, 8), {"stem": "imagenet"}, "16 pixels a side"),
+        ("resnet", (3, 64, 64), {"stem": "imagenet", "stride": 2}, "stride is that of the small stem"),
+        ("resnet", (1, 8, 8), {"stride": 2, "norm": "instance"}, "maps of 1×1"),
+        ("resnet", (1, 8, 8), {"drop_block": 0.1}, "squares of 3×3"),
+        ("densenet", (1, 8, 8), {"norm": "instance"}, "maps of 1×1"),
+        ("densenet", (3, 64, 64), {"norm": "group", "growth": 12}, "8 equal groups, and it has 36 channels"),
+        ("efficientnet", (1, 8, 8), {"layout": "b0"}, "32 pixels a side"),
+        ("efficientnet", (3, 32, 32), {"layout": "b0", "norm": "instance"}, "maps of 1×1"),
+        ("cnn-transformer", (1, 2, 2), {}, "two at least"),
+        ("cnn-transformer", (1, 8, 8), {"width": 50, "heads": 4}, "can't be shared by 4 heads"),
+        ("vit", (1, 8, 8), {"drop_block": 0.1}, "no setting"),
     ],
 )
 def test_what_cannot_be_built_is_refused_with_a_sentence(name, shape, settings, words):

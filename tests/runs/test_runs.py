@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from threading import Thread
 
 import numpy as np
 import pytest
@@ -143,7 +144,7 @@ def test_a_damaged_database_is_told_and_the_runs_folders_stay(tmp_path, monkeypa
     settings.cache_clear()
     (tmp_path / "runs").mkdir()
     (tmp_path / "runs" / "mlflow.db").write_bytes(b"this is no database" * 100)
-    with pytest.raises(ExplorerError, match="database does not answer"):
+    with pytest.raises(ExplorerError, match="database is damaged"):
         runs.listing("local")
     assert folder.is_dir()
 
@@ -159,3 +160,17 @@ def test_looking_makes_no_database_and_warming_up_makes_it_beside():
         time.sleep(0.02)
     id = runs.create("first", {}, "local")  # waits for whoever makes it
     assert [run.id for run in runs.listing("local")] == [id]
+
+
+def test_forty_people_begin_runs_at_once():
+    made, threads = [], []
+    for number in range(40):
+        threads.append(
+            Thread(target=lambda number=number: made.append(runs.create(f"r{number}", {}, f"owner-{number}")))
+        )
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(25)  # MLflow's fifteen connections would wait for each other for 30 s
+    assert len(set(made)) == 40
+    assert len(runs.listing()) == 40

@@ -11,7 +11,9 @@ from explorer import runs, training, zoo
 from explorer.diffusion import sample
 from explorer.runs import files
 from explorer.training import TrainConfig
-from explorer.training.loop import BANDS, prepare, steps
+from explorer.training.learner import prepare
+from explorer.training.loop import steps
+from explorer.training.scoring import BANDS
 
 POINTS = TrainConfig(
     dataset="points", dataset_settings={"kind": "gaussians", "count": 1000}, model="points-denoiser",

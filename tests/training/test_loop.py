@@ -11,14 +11,18 @@ from torch import nn
 
 from explorer import data, models
 from explorer.errors import ExplorerError
+from explorer.training.batches import Batches, channel_statistics
 from explorer.training.config import TrainConfig
-from explorer.training.loop import Batches, channel_statistics, lr_factor, prepare, probabilities, steps
+from explorer.training.learner import prepare
+from explorer.training.loop import steps
+from explorer.training.schedules import lr_factor
+from explorer.training.scoring import probabilities
 
 TINY = TrainConfig(epochs=2, model="mlp", model_settings={"width": 8, "depth": 1}, batch_size=128)
 
 
 def numbers(config):
-    return [dataclasses.replace(step, seconds=0) for step in steps(config)]
+    return [dataclasses.replace(step, seconds=0, memory=None) for step in steps(config)]
 
 
 def test_the_same_config_gives_the_same_numbers_and_another_seed_others():
@@ -120,12 +124,12 @@ def test_gradient_clipping_reports_the_norm_before_it():
 
 
 def test_a_split_too_large_for_the_device_comes_from_a_data_loader_in_the_same_order(monkeypatch):
-    from explorer.training import loop
+    from explorer.training import batches
 
     train = data.load("digits", "train")
     mean, std = channel_statistics(train)
     near = Batches(train, torch.device("cpu"), mean, std)
-    monkeypatch.setattr(loop, "_free", lambda device: 0)
+    monkeypatch.setattr(batches, "_free", lambda device: 0)
     far = Batches(train, torch.device("cpu"), mean, std)
     assert near.resident
     assert not far.resident
@@ -147,7 +151,7 @@ def test_pictures_are_normalised_by_the_training_splits_own_mean_and_spread():
 
 def test_probabilities_sum_to_one():
     learner = prepare(TINY)
-    found = probabilities(learner, learner.validation)
+    found = probabilities(learner.kept, "mlp", learner.validation)
     assert found.shape == (len(learner.validation), 10)
     np.testing.assert_allclose(found.sum(1), 1, atol=1e-5)
 
@@ -191,7 +195,7 @@ def test_what_does_not_go_together_is_refused(changes, words):
         ("optimizer", "magic"),
         ("batch_size", 7),
         ("warmup", 2.0),
-        ("amp", 1),
+        ("amp", "half"),
     ],
 )
 def test_a_setting_out_of_range_is_refused_by_name(field, value):

@@ -7,7 +7,7 @@ import torch
 from explorer import data, training
 from explorer.data import orders, story
 from explorer.data.text import END, IGNORED, MASK, PAD, START
-from explorer.training.objectives import Denoising, causal, masked, seq2seq
+from explorer.training.objectives import Denoising, causal, masked, paired
 from explorer.zoo.own import tokenizer
 from explorer.zoo.text import TextModel
 
@@ -50,7 +50,7 @@ def test_a_masked_model_is_asked_for_some_of_all_words_and_never_for_special_one
 def test_a_translator_reads_the_question_and_the_answer_so_far():
     x = torch.tensor([[A, B, END, PAD], [A, END, PAD, PAD]])
     y = torch.tensor([[C, D, END, NONE], [C, END, NONE, NONE]])
-    (source, target), asked = seq2seq(x, y, torch.Generator())
+    (source, target), asked = paired(x, y, torch.Generator())
     assert source.tolist() == [[A, B, END], [A, END, PAD]]
     assert target.tolist() == [[START, C, D], [START, C, END]]
     assert asked.tolist() == [[C, D, END], [C, END, NONE]]
@@ -122,7 +122,8 @@ def test_a_small_decoder_learns_to_reverse_and_its_run_opens_as_a_language_model
 
 
 def test_the_measured_accuracy_is_that_of_the_asked_tokens_alone(monkeypatch):
-    from explorer.training.loop import answers, prepare, right
+    from explorer.training.learner import prepare
+    from explorer.training.scoring import answers, right
 
     monkeypatch.setattr(story, "SIZES", {"train": 64, "validation": 16, "test": 16})
     learner = prepare(training.TrainConfig("story", "bert", model_settings={"width": 16, "depth": 1, "heads": 1}))

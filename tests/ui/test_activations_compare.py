@@ -9,15 +9,19 @@ from explorer.training import TrainConfig
 
 def view():
     from explorer import zoo
+    from explorer.ui.activations.beside import brought, pin_of
     from explorer.ui.activations.compare import compare
     from explorer.ui.activations.question import question
     from explorer.ui.checkpoint import at_checkpoint
     from explorer.ui.page import guard
     from explorer.ui.pickers import model_picker
+    from explorer.ui.pins import chip
 
     with guard():
         model = zoo.load(at_checkpoint(model_picker()))
-        compare(model, question(model, False))
+        asked = question(model, False)
+        chip(pin_of(asked), brought(asked))
+        compare(model, asked)
 
 
 def opened(**query: str) -> AppTest:

@@ -136,3 +136,44 @@ def test_what_a_widget_writes_into_the_url_is_never_refused():
     assert refusal(known["size"], "16") is None
     assert refusal(known["on"], "false") is None
     assert refusal(known["seed"], "9") is None
+
+
+def two_targets(**options):
+    from typing import Annotated
+
+    import streamlit as st
+
+    from explorer.params import Choice, Slider, Toggle
+    from explorer.ui.controls import Source, controls_of
+
+    def recipe(
+        optimizer: Annotated[str, Choice(("adamw", "sgd"), group="Optimiser", help="Which.")] = "adamw",
+        momentum: Annotated[
+            float, Slider(0, 1, step=0.05, group="Optimiser", help="How much.", when=("optimizer", ("sgd",)))
+        ] = 0.9,
+        smooth: Annotated[bool, Toggle(group="Regularisation", help="Whether.")] = False,
+    ): ...
+
+    def network(dropout: Annotated[float, Slider(0, 1, step=0.1, group="Regularisation", help="Share.")] = 0.0): ...
+
+    st.session_state.values = controls_of(Source(recipe), Source(network, "net_"))
+
+
+def test_a_setting_that_does_nothing_has_no_widget_and_its_default():
+    test = AppTest.from_function(two_targets, default_timeout=30)
+    test.query_params["momentum"] = "0.5"
+    test.run()
+    assert [one.key for one in test.slider] == ["net_dropout"]
+    assert values(test)[0]["momentum"] == 0.9
+    test.get("button_group")[0].set_value("sgd").run()
+    assert test.slider(key="momentum").value in (0.5, 0.9)
+    test.slider(key="momentum").set_value(0.25).run()
+    assert values(test) == [{"optimizer": "sgd", "momentum": 0.25, "smooth": False}, {"dropout": 0.0}]
+    assert not test.exception
+
+
+def test_settings_of_one_group_share_an_expander_whatever_their_target():
+    test = AppTest.from_function(two_targets, default_timeout=30).run()
+    shared = next(group for group in test.expander if group.label == "Regularisation")
+    assert [one.key for one in (*shared.toggle, *shared.slider)] == ["smooth", "net_dropout"]
+    assert [group.label for group in test.expander] == ["Optimiser", "Regularisation"]

@@ -3,6 +3,7 @@
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from explorer.store import ANSWERS
 from explorer.ui.page import plain
 
 
@@ -18,10 +19,30 @@ def test_a_refusal_is_one_sentence_and_loses_nothing():
             raise ExplorerError("The model 'a*b'", "there is none", "Open another")
         st.text("after")
 
-    test = AppTest.from_function(page).run()
+    test = AppTest.from_function(page, default_timeout=60).run()
     assert [line.value for line in test.text] == ["before", "after"]
     assert test.error[0].value == r"**The model 'a\*b'\:** there is none. Open another.".replace(r"\:", ":")
     assert not test.exception
+
+
+@pytest.mark.parametrize("words", ["", "CUDA out of memory. Tried to allocate 2.00 GiB."])
+def test_too_little_memory_is_a_sentence_and_gives_back_what_was_kept(words):
+    def page(words):
+        import streamlit as st
+
+        from explorer.store import ANSWERS
+        from explorer.ui.page import guard
+
+        ANSWERS.get("something large", lambda: "x" * 1000)
+        with guard():
+            st.text("before")
+            raise RuntimeError(words) if words else MemoryError
+
+    test = AppTest.from_function(page, default_timeout=60, kwargs={"words": words}).run()
+    assert "not enough memory" in test.error[0].value
+    assert [line.value for line in test.text] == ["before"]
+    assert not test.exception
+    assert ANSWERS.nbytes == 0
 
 
 def test_a_bug_stays_a_bug():
@@ -31,7 +52,7 @@ def test_a_bug_stays_a_bug():
         with guard():
             raise ZeroDivisionError
 
-    assert AppTest.from_function(page).run().exception
+    assert AppTest.from_function(page, default_timeout=60).run().exception
 
 
 def test_a_fragment_refuses_for_itself():
@@ -49,7 +70,7 @@ def test_a_fragment_refuses_for_itself():
 
         part()
 
-    test = AppTest.from_function(page).run()
+    test = AppTest.from_function(page, default_timeout=60).run()
     test.button[0].click().run()
     assert test.error[0].value == "**This:** it can't be. Do that."
     assert not test.exception

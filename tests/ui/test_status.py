@@ -46,7 +46,7 @@ def test_the_strip_is_one_line(quiet):
 
         status()
 
-    test = AppTest.from_function(page).run()
+    test = AppTest.from_function(page, default_timeout=60).run()
     assert not test.exception
     (line,) = test.caption
     assert line.value == (

@@ -141,6 +141,17 @@ def test_out_of_memory_drops_every_other_model_and_tries_once_more(error):
     assert tries == [[("zoo:50", 50)], []]
 
 
+def test_what_would_not_fit_into_the_memory_that_is_left_is_refused_before_it_is_tried(monkeypatch):
+    tried = []
+    store = Store(10**9)
+    store.get(ref("a"), lambda asked: Found(1, lambda: SimpleNamespace(bytes=1)))
+    monkeypatch.setattr("explorer.zoo.store.room", lambda: 50 * 2**20)
+    with pytest.raises(ExplorerError, match="it takes 60 MB, and 50 MB of memory are left here"):
+        store.get(ref("b"), lambda asked: Found(60 * 2**20, lambda: tried.append(1)))
+    assert not tried
+    assert store.get(ref("c"), lambda asked: Found(10, lambda: SimpleNamespace(bytes=10))).bytes == 10
+
+
 def test_out_of_memory_twice_is_a_sentence():
     def load():
         raise MemoryError

@@ -8,10 +8,10 @@ import torch
 
 from explorer import data, zoo
 from explorer.data import base, shapes_prompts
-from explorer.data.store import Store
 from explorer.diffusion import sample
 from explorer.diffusion.word_scores import word_scores
 from explorer.settings import MB
+from explorer.store import Store
 from explorer.zoo import shapes_judge, text_to_image
 from explorer.zoo.build import build
 from explorer.zoo.recipes import RECIPES, Painting

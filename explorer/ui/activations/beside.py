@@ -2,7 +2,8 @@
 
 import ast
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import streamlit as st
@@ -13,16 +14,20 @@ from explorer.activations.feed import TIME, dataset, kind_of
 from explorer.activations.shared import same_kind
 from explorer.data.text import PAD
 from explorer.errors import ExplorerError
-from explorer.ui import models
+from explorer.ui import models, pins
 from explorer.ui.activations.question import Asked
 from explorer.ui.attribution.question import of_test
+from explorer.ui.kept import kept
 from explorer.ui.page import plain
 from explorer.ui.pickers import agreed, choose, linked, model_picker, to_link
+from explorer.ui.pins import Pin, of_picture
 from explorer.zoo.card import GENERATION_TASKS, TEXT_TASKS, Card
 from explorer.zoo.model import Model
 
 MODEL, AT, INPUT, EXAMPLE, TEXT = "a-model", "a-at", "a-input", "a-example", "a-text"
 HELD = "a-held"  # in the session: what was pinned and is in no link, a picture that was brought
+CONTROLS = (MODEL, AT, INPUT, EXAMPLE, TEXT)
+ADOPTED, WHOLE = "a-adopted", "a-whole"  # in the session: the pin that A is here, and whether all of it fits
 INPUTS = {"same": "the same as B", "other": "another one", "held": "the pinned one"}
 
 
@@ -37,24 +42,70 @@ class Beside:
 
 def beside(model: Model, asked: Asked) -> Beside:
     """The controls of A, bound to the URL, and the button that makes A what is chosen now."""
+    pin = pins.pinned()
+    _adopt(pin, model)
     with st.container(border=True):
         first, second, third = st.columns([3, 4, 4], vertical_alignment="top")
         with first:
             st.markdown("**A** · B is what is chosen on the left")
             with st.container(horizontal=True, vertical_alignment="bottom"):
-                st.button("Pin B as A", icon=":material/keep:", key="a-pin", on_click=_pin, args=(asked,),
-                          help="A becomes what is chosen on the left now; then change anything there.")  # fmt: skip
                 if any(st.session_state.get(f"{key}-mine") for key in (MODEL, INPUT)) or HELD in st.session_state:
-                    st.button("Let go", icon=":material/keep_off:", key="a-unpin", on_click=_unpin)
+                    st.button("A as usual", icon=":material/restart_alt:", key="a-usual", on_click=_unpin)
         with second:
             ref = _checkpoint(_network(model), model.card.ref)
             agreed(ref)
-            with st.spinner(f"Opening {ref}", show_time=True):
+            with st.spinner(f"Opening {plain(ref)}", show_time=True):
                 other = zoo.load(ref)
             same_kind(other, model)
         with third:
             given = _input(other, model, asked)
+    if pin and st.session_state[WHOLE]:  # what A is here, it is on other pages
+        now = pin_of(given) if st.session_state[INPUT] != "same" else Pin(given.ref)
+        if replace(pin, more=()) != now:
+            pins.put(now)
+            st.session_state[ADOPTED] = (kind_of(model), str(pins.pinned()))
     return Beside(other, given, given.key == asked.key)
+
+
+def pin_of(asked: Asked) -> Pin:
+    """What is looked at, as a pin."""
+    if kind_of(asked.given.model) == "text":
+        return pins.of_text(asked.ref, text_of(asked))
+    return of_picture(asked.ref, asked.key) if _index(asked) is None else Pin(asked.ref, _index(asked))
+
+
+def brought(asked: Asked) -> Any:
+    """The picture that was brought, behind a pin that no link carries."""
+    return asked.given.pixels if pin_of(asked).brought else None
+
+
+def _adopt(pin: Pin | None, model: Model) -> None:
+    """A newly pinned A, of whichever page, becomes A here, as far as it fits; the link's own words go before it."""
+    state = st.session_state
+    if pin is None and state.get(ADOPTED):
+        _forget()
+    kind = kind_of(model)
+    if pin is None or (kind, str(pin)) == state.get(ADOPTED):
+        return
+    agreed(pin.ref)
+    loaded, parsed = zoo.load(pin.ref), zoo.parse(pin.ref)
+    known = [name for name in CONTROLS if name in st.query_params]
+    if state.get(ADOPTED):
+        _forget()
+        known = []
+    wanted: dict[str, Any] = {}
+    if _kind(loaded.card) == _kind(model.card):
+        wanted |= {MODEL: f"run:{parsed.name}", AT: parsed.step} if parsed.source == "run" else {MODEL: pin.ref}
+    if kind == "text" and pin.text is not None:
+        wanted |= {INPUT: "other", TEXT: pin.text}
+    elif kind == kind_of(loaded) != "text" and pin.index is not None:
+        wanted |= {INPUT: "other", EXAMPLE: pin.index}
+    elif kind == "image" and (picture := pins.held(pin)) is not None:
+        wanted |= {INPUT: "held", HELD: Asked(pin.ref, pin.brought, feed(model, picture))}
+    state.update({name: value for name, value in wanted.items() if name not in known and value is not None})
+    state.update({f"{name}-mine": True for name in wanted if name in (MODEL, INPUT, TEXT)})
+    state[ADOPTED] = (kind, str(pin))
+    state[WHOLE] = MODEL in wanted and (INPUT in wanted or (pin.text, pin.index, pin.brought) == (None, None, ""))
 
 
 def _network(model: Model) -> str:
@@ -155,7 +206,7 @@ def example(model: Model, index: int, time: float = TIME) -> Asked:
     return Asked(model.card.ref, f"{index}/{time}", _row(model, index, time))
 
 
-@st.cache_resource(max_entries=16, show_spinner=False, hash_funcs=models.KNOWN)
+@kept(known=models.KNOWN)
 def _row(model: Model, index: int, time: float) -> Feed:
     return sample(model, index + 1, time=time).rows(index, index + 1)
 
@@ -219,24 +270,16 @@ def _time(asked: Asked) -> float:
     return float(tail) if head.isdigit() else TIME
 
 
-def _pin(asked: Asked) -> None:
-    """A becomes what B is now: the controls of A say so, and with them the URL."""
-    state, parsed = st.session_state, zoo.parse(asked.ref)
-    _unpin()
-    state.update({f"{key}-mine": True for key in (MODEL, INPUT, TEXT)})
-    state[MODEL] = asked.ref
-    if parsed.source == "run":
-        state[MODEL], state[AT] = f"run:{parsed.name}", parsed.step
-    if kind_of(asked.given.model) == "text":
-        state[INPUT], state[TEXT] = "other", text_of(asked)
-    elif _index(asked) is not None:
-        state[INPUT], state[EXAMPLE] = "other", _index(asked)
-    else:  # a picture of the person's own can't be in a link
-        state[INPUT], state[HELD] = "held", asked
-
-
 def _unpin() -> None:
-    for key in (MODEL, AT, INPUT, EXAMPLE, TEXT, HELD):
+    """A as it was at first; nothing is pinned any more."""
+    pins.let_go()
+    _forget()
+
+
+def _forget() -> None:
+    """The controls of A as they were at first."""
+    st.session_state.pop(ADOPTED, None)
+    for key in (*CONTROLS, HELD):
         for name in (key, f"{key}-mine", f"{key}-usual", f"{key}-seen"):
             st.session_state.pop(name, None)
         st.query_params.pop(key, None)

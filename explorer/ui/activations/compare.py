@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from typing import Any
 
-import altair as alt
 import numpy as np
 import streamlit as st
 
@@ -17,11 +16,13 @@ from explorer.charts import activations_compare as charts
 from explorer.ui.activations.beside import Beside, beside, example
 from explorer.ui.activations.question import ACTING, Asked, captured, titled
 from explorer.ui.diffusion.drawn import worked_out
-from explorer.ui.draw import INK, draw
+from explorer.ui.draw import draw
 from explorer.ui.heatmaps import Tile, View, heatmaps
+from explorer.ui.kept import kept
 from explorer.ui.page import plain
 from explorer.ui.pickers import choose
 from explorer.ui.pictures import enlarge
+from explorer.ui.row import one_of
 from explorer.zoo.model import Model
 
 SIDE, THUMB, SHOWN = 136, 84, 12  # of the browser: pixels of a map, of a picture; pictures of one direction
@@ -43,8 +44,7 @@ def compare(model: Model, asked: Asked) -> None:
         ways["Who is right"] = _who_is_right
     if st.session_state.get("compare") not in ways:
         st.session_state.pop("compare", None)
-    way = st.segmented_control("Compare", list(ways), default="This input", required=True, key="compare",
-                               bind="query-params", label_visibility="collapsed")  # fmt: skip
+    way = one_of("Compare", list(ways), default="This input", key="compare", label_visibility="collapsed")
     ways[way](a, model, asked)
 
 
@@ -77,7 +77,8 @@ def _pictures(a: Beside, model: Model, asked: Asked) -> None:
         return
     with st.container(horizontal=True, gap="small"):
         for name, one in (("A", a.asked), ("B", asked)):
-            st.image(enlarge(one.given.pixels[0], 112), f"{name}'s input", width=112, output_format="PNG")
+            st.image(enlarge(one.given.pixels[0], 112), f"{name}'s input", width=112, output_format="PNG",
+                     alt=f"{name}'s input")  # fmt: skip
 
 
 def _said(found: Comparison) -> None:
@@ -95,7 +96,12 @@ def _said(found: Comparison) -> None:
     if len(answers.labels):
         most = int(np.abs(answers.change).argmax())
         draw(
-            charts.answers(answers.labels, answers.a, answers.b), "compare-answers", "The likeliest answers of A and B"
+            charts.answers,
+            answers.labels,
+            answers.a,
+            answers.b,
+            key="compare-answers",
+            says="The likeliest answers of A and B",
         )
         if np.abs(answers.change[most]) >= 0.0005:
             st.caption(f"Changes most: {plain(answers.labels[most])}, {answers.change[most]:+.1%} from A to B.")
@@ -123,8 +129,10 @@ def _layer(found: Comparison, second: Any) -> str:
 def _depth(found: Comparison, a: Beside, chosen: str) -> None:
     """The cosine by depth, beside that of two inputs of A that have nothing to do with each other."""
     reference = _reference(a)
-    chart = charts.depth(found, reference, chosen)
-    _clickable(chart, "compare-depth", "layer", "The cosine of A and B in every layer", _take_layer)
+    draw(
+        charts.depth, found, reference, chosen, key="compare-depth", says="The cosine of A and B in every layer",
+        on_select=_take_layer, selection_mode=["layer"],
+    )  # fmt: skip
     layer = found[chosen]
     told = [f"{code(chosen)}: cosine {layer.cosine:.3f}, ‖B − A‖ is {layer.distance:.2f} of ‖A‖."]
     if reference is not None:
@@ -171,11 +179,13 @@ def _units(a: Beside, model: Model, asked: Asked, name: str) -> None:
     if found.a.ndim == 2:
         tokens = [one.given.tokens or range(found.a.shape[1]) for one in (a.asked, asked)]
         tokens = [one if len(one) == found.a.shape[1] else range(found.a.shape[1]) for one in tokens]
-        chart = charts.states(found, *([str(token) for token in one] for one in tokens))
-        st.altair_chart(chart.configure_text(color=INK[st.context.theme.type or "light"]), key="compare-states")
+        draw(
+            charts.states, found, *([str(token) for token in one] for one in tokens), key="compare-states",
+            says="The states of the tokens in A and in B, and their difference",
+        )  # fmt: skip
         st.caption("Orange is positive, blue negative; **one scale** for all three.")
         return
-    draw(charts.units(found), "compare-units", "The values of the units that differ most, in A and in B")
+    draw(charts.units, found, key="compare-units", says="The values of the units that differ most, in A and in B")
 
 
 def _maps(found: Any, kind: str, a: Beside, model: Model, asked: Asked) -> None:
@@ -235,18 +245,21 @@ def _all_layers(a: Beside, model: Model, asked: Asked) -> None:
     left, right = st.columns([3, 2], gap="large")
     with left:
         st.markdown("**CKA of A, down, with B, across**")
-        says = "How alike each layer of A is to each layer of B"
-        _clickable(charts.matrix(found.matrix, found.layers_a, found.layers_b, cell), "cka-matrix", "cell", says,
-                   _take_cell)  # fmt: skip
+        draw(
+            charts.matrix, found.matrix, found.layers_a, found.layers_b, cell, key="cka-matrix",
+            says="How alike each layer of A is to each layer of B", on_select=_take_cell, selection_mode=["cell"],
+        )  # fmt: skip
     with right:
         st.markdown(f"**The same, {BESIDE[against]}**")
-        chart = charts.matrix(chance, found.layers_a, found.layers_b, cell, small=True)
-        draw(chart, "cka-beside-matrix", f"The same, {BESIDE[against]}: what more than that there is was learned")
+        draw(
+            charts.matrix, chance, found.layers_a, found.layers_b, cell, small=True, key="cka-beside-matrix",
+            says=f"The same, {BESIDE[against]}: what more than that there is was learned",
+        )  # fmt: skip
         _read(found, chance, cell, against)
     _pair(a, model, asked, found, cell)
 
 
-@st.cache_data(max_entries=64, show_spinner="Finding the layers …")
+@kept("Finding the layers …")
 def _probed(ref_a: str, ref_b: str) -> Any:
     return probed(ref_a, ref_b)
 
@@ -314,8 +327,10 @@ def _pair(a: Beside, model: Model, asked: Asked, matrix: CKA, cell: tuple[str, s
     ):  # fmt: skip
         with place:
             layer = cell[0 if side == "A" else 1]
-            chart = charts.cloud(points, found.y, found.labels, f"{side} · {layer}", explained)
-            draw(chart, f"cka-cloud-{side}", f"The examples in {layer} of {side}, by class")
+            draw(
+                charts.cloud, points, found.y, found.labels, f"{side} · {layer}", explained, key=f"cka-cloud-{side}",
+                says=f"The examples in {layer} of {side}, by class",
+            )  # fmt: skip
     st.caption(
         "Along the two directions of largest variance; B is turned and mirrored to lie over A, which CKA does not see. "
         f"Over all examples at once, unbiased, CKA is {found.value:.2f}."
@@ -359,7 +374,7 @@ def _who_is_right(a: Beside, model: Model, asked: Asked) -> None:
     counts = found.table
     only_a, only_b = int(counts[0, 1]), int(counts[1, 0])
     with left:
-        draw(charts.table(found), "compare-table", f"Only A is right {only_a} times, only B {only_b} times")
+        draw(charts.table, found, key="compare-table", says=f"Only A is right {only_a} times, only B {only_b} times")
     with right:
         st.markdown(
             f"Of {len(found.index)} test examples of {plain(found.dataset)}, **A** gets {found.right_a.mean():.1%} "
@@ -369,7 +384,7 @@ def _who_is_right(a: Beside, model: Model, asked: Asked) -> None:
         if found.left_out:
             st.caption(f"{found.left_out} examples are left out: only one of the two knows their class.")
     if kind_of(model) == "points":
-        draw(charts.where(found, dataset(model).x[found.index]), "compare-where", "Where A and B disagree")
+        draw(charts.where, found, dataset(model).x[found.index], key="compare-where", says="Where A and B disagree")
         return
     for side, said, sure in (("a", found.said_b, found.sure_b), ("b", found.said_a, found.sure_a)):
         _gallery(model, found, side, said, sure)
@@ -415,10 +430,3 @@ def _open(index: int) -> None:
 def code(name: str) -> str:
     """The name of a layer as code: nothing in it can end the code."""
     return f"`{name.replace('`', '')}`"
-
-
-def _clickable(chart: alt.LayerChart, key: str, selects: str, says: str, taken: Callable[[], None]) -> None:
-    """A chart whose marks can be clicked."""
-    ink = INK[st.context.theme.type or "light"]
-    st.altair_chart(chart.configure_text(color=ink), width="stretch", key=key, alt=says, on_select=taken,
-                    selection_mode=[selects])  # fmt: skip

@@ -36,9 +36,10 @@ from explorer.ui.diffusion.drawn import worked_out
 from explorer.ui.draw import draw
 from explorer.ui.page import guard, plain
 from explorer.ui.person import person
-from explorer.ui.pickers import choose
+from explorer.ui.pickers import choose, remembered
+from explorer.ui.row import one_of
 from explorer.ui.scatter import Atlas, Colouring, Scatter, pack, scatter
-from explorer.ui.watch import job_of, watch
+from explorer.ui.watch import broke_off, job_of, watch
 from explorer.zoo.denoiser import Denoiser
 from explorer.zoo.model import Model
 from explorer.zoo.text import TextModel
@@ -93,9 +94,13 @@ def _selection(model: Model, asked: Question) -> Selection:
     if not may_be_flat(shape):
         st.caption(f"Its maps are averaged over their positions; up to {SMALL:,} numbers each position could stand.")
         return selection
-    flat = st.segmented_control("Positions", ["Mean", "Each"], default="Mean", required=True, key="embed-flat",
-                                bind="query-params", help="The mean over all positions of a map, or every position "
-                                "as a number of its own.")  # fmt: skip
+    flat = one_of(
+        "Positions",
+        ["Mean", "Each"],
+        default="Mean",
+        key="embed-flat",
+        help="The mean over all positions of a map, or every position as a number of its own.",
+    )
     return replace(selection, flat=flat == "Each")
 
 
@@ -141,8 +146,7 @@ def _wanted(selection: Selection) -> Asked:
     """The projection that the controls ask for."""
     left, right = st.columns([3, 4], vertical_alignment="bottom")
     with left:
-        method = st.segmented_control("Projection", list(METHODS), default="PCA", required=True, key="embed-method",
-                                      bind="query-params")  # fmt: skip
+        method = one_of("Projection", list(METHODS), default="PCA", key="embed-method")
     steps = projecting.steps_of(selection.ref)
     with right:
         told = (
@@ -194,9 +198,9 @@ def _made(wanted: Asked) -> tuple[Projected, Asked] | None:
     first = " The first UMAP compiles itself for about half a minute." if wanted.method == "UMAP" else ""
     with st.container(horizontal=True, vertical_alignment="center"), guard():
         if st.button(f"Project by {wanted.method}", type="primary", icon=":material/scatter_plot:", key="embed-start"):
-            st.query_params["embed-job"] = projecting.start(wanted, person())
+            st.session_state["embed-job"] = projecting.start(wanted, person())
         st.caption(f"In the background, in seconds; up to a minute for {MOST:,} examples.{first}")
-    id = st.query_params.get("embed-job", "")
+    id = remembered("embed-job")
     if not id:
         return None
     try:
@@ -213,7 +217,7 @@ def _made(wanted: Asked) -> tuple[Projected, Asked] | None:
         return None
     found = projecting.found_of(id)
     if found is None:
-        st.warning(plain(job.error if job and job.error else "It was stopped before its end. Start it again."))
+        st.warning(plain(broke_off(job)))
         return None
     if asked != wanted:
         made = ", ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in asked.settings)
@@ -247,14 +251,7 @@ def _caption(model: Model, found: Projected, drawn: Asked, shown: Examples) -> N
 @guard()
 def _picture(found: Projected, drawn: Asked, shown: Examples, atlas: Atlas | None) -> None:
     """The points; resting at a checkpoint puts it into the link."""
-    usual = len(found.points) - 1
-    asked = st.query_params.get("embed-frame", "")
-    at = int(asked) if asked.isdecimal() and len(asked) < 4 else usual
-    rest = scatter(_scatter(found, shown, atlas), "embed-scatter", at)
-    if rest == usual:
-        st.query_params.pop("embed-frame", None)
-    else:
-        st.query_params["embed-frame"] = str(rest)
+    scatter(_scatter(found, shown, atlas), "embed-scatter")
 
 
 def _scatter(found: Projected, shown: Examples, atlas: Atlas | None) -> Scatter:
@@ -331,7 +328,13 @@ def _known(model: Model, found: Projected, drawn: Asked, shown: Examples) -> Non
     if other.near.size:
         shares[RANDOM] = vote(other.near, shown.y, k)
     shares[CHANCE] = chance(shown.y)
-    draw(charts.known(shares, OWN), "embed-known", "How often neighbours are of the right class, against baselines")
+    draw(
+        charts.known,
+        shares,
+        OWN,
+        key="embed-known",
+        says="How often neighbours are of the right class, against baselines",
+    )
     about = f"Leave-one-out, in all {found.numbers} dimensions, not in the picture."
     if len(np.unique(shown.y)) == 1:
         about += " All examples are of one class, so there is nothing to know."
@@ -341,7 +344,7 @@ def _known(model: Model, found: Projected, drawn: Asked, shown: Examples) -> Non
     if len(found.points) > 1:
         lines = {f"class known by {k} neighbours": np.array([vote(near, shown.y, k) for near in found.near]),
                  "trustworthiness": found.trust}  # fmt: skip
-        draw(charts.course(found.steps.tolist(), lines), "embed-course", "Both shares along the training")
+        draw(charts.course, found.steps.tolist(), lines, key="embed-course", says="Both shares along the training")
 
 
 def _kept(found: Projected, drawn: Asked) -> None:
@@ -355,7 +358,9 @@ def _kept(found: Projected, drawn: Asked) -> None:
     if found.explained.shape[1]:
         kept = float(found.explained[-1, :2].sum())
         st.caption(f"The two axes hold {kept:.0%} of the variance; what lies behind them, {1 - kept:.0%}, is not seen.")
-        draw(charts.variance(found.explained[-1]), "embed-variance", "The variance of each principal component")
+        draw(
+            charts.variance, found.explained[-1], key="embed-variance", says="The variance of each principal component"
+        )
     else:
         st.caption(WORDS[drawn.method] + " Try another seed: what stays is in the data.")
 

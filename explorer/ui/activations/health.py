@@ -16,6 +16,7 @@ from explorer.ui.activations.question import Asked
 from explorer.ui.diffusion.drawn import worked_out
 from explorer.ui.draw import draw
 from explorer.ui.page import guard, plain
+from explorer.ui.row import one_of
 from explorer.zoo.model import Model
 
 COUNTS = (8, 16, 32, 64, 128, 256, 512)
@@ -106,8 +107,7 @@ def _all_layers(found: Health, at: str) -> list[LayerHealth]:
     """Every layer by depth, and in a table."""
     st.subheader("All layers", anchor=False)
     owned = {weight.layer for weight in found.weights}
-    which = st.segmented_control("Layers", list(WHICH), default="All", required=True, key="health-layers",
-                                 bind="query-params", label_visibility="collapsed")  # fmt: skip
+    which = one_of("Layers", list(WHICH), default="All", key="health-layers", label_visibility="collapsed")
     layers = [layer for layer in found.layers if WHICH[which](layer, owned)]
     if not layers:
         st.info("There is no such layer here.", icon=":material/info:")
@@ -115,24 +115,39 @@ def _all_layers(found: Health, at: str) -> list[LayerHealth]:
     left, right = st.columns(2, gap="medium")
     with left:
         st.markdown("**Spread through depth**")
-        draw(charts.spreads(layers, at), "health-spreads", "Mean plus and minus standard deviation of every layer")
+        draw(
+            charts.spreads,
+            layers,
+            at,
+            key="health-spreads",
+            says="Mean plus and minus standard deviation of every layer",
+        )
     with right:
         st.markdown("**Zeros, dead units, saturation**")
         if any(layer.zeros or layer.dead or layer.saturated for layer in layers):
             says = "Share of zeros, dead units and saturated values of every layer"
-            draw(charts.shares(layers, at), "health-shares", says)
+            draw(charts.shares, layers, at, key="health-shares", says=says)
         else:
             st.caption("None at all: no value is exactly zero, no unit is dead, nothing is saturated.")
     left, right = st.columns(2, gap="medium")
     if any(layer.gradient for layer in layers):
         with left:
             st.markdown("**Gradient flow**")
-            draw(charts.gradients(found, layers, at), "health-gradients", "Norm of the gradient at every layer")
+            draw(
+                charts.gradients, found, layers, at, key="health-gradients", says="Norm of the gradient at every layer"
+            )
     names = {layer.name for layer in layers}
     if any(weight.ratio for weight in found.weights if weight.layer in names):
         with right:
             st.markdown("**Gradient beside the weights**")
-            draw(charts.ratios(found, layers, at), "health-ratios", "Gradient norm over weight norm of every layer")
+            draw(
+                charts.ratios,
+                found,
+                layers,
+                at,
+                key="health-ratios",
+                says="Gradient norm over weight norm of every layer",
+            )
     marked = f"The dashed line is {plain(at)}. " if any(layer.name == at for layer in layers) else ""
     st.caption(
         f"{marked}A unit is a channel of maps, a feature of tokens or vectors; it is dead where it is never above zero "
@@ -238,7 +253,7 @@ def _one_layer(model: Model, layer: str, count: int, sample: Sample, key: tuple)
     left, right = st.columns(2, gap="medium")
     with left:
         st.markdown("**Histogram**")
-        draw(charts.histogram(found), "health-histogram", f"Histogram of the values of {layer}")
+        draw(charts.histogram, found, key="health-histogram", says=f"Histogram of the values of {layer}")
         apart = f" The {one.zeros:.1%} exact zeros are left out of the bars." if one.zeros else ""
         st.caption(
             f"{one.values:,} values of {found.count:,} examples in {len(found.counts)} bins over their whole range; "
@@ -246,8 +261,8 @@ def _one_layer(model: Model, layer: str, count: int, sample: Sample, key: tuple)
         )
     with right:
         st.markdown("**Units**")
-        draw(charts.units(found, "active"), "health-active", f"How often each unit of {layer} is active")
-        draw(charts.units(found, "mean"), "health-means", f"The mean of each unit of {layer}")
+        draw(charts.units, found, "active", key="health-active", says=f"How often each unit of {layer} is active")
+        draw(charts.units, found, "mean", key="health-means", says=f"The mean of each unit of {layer}")
         thinned = f" {charts.UNITS:,} of {one.units:,} are drawn." if one.units > charts.UNITS else ""
         st.caption(f"Active: above zero anywhere in an example. A cross marks a dead unit.{thinned}")
 
@@ -291,19 +306,19 @@ def _course(ref: str, layer: str, count: int, sample: Sample, price: tuple) -> N
     left, right = st.columns(2, gap="medium")
     with left:
         st.markdown(f"**Values of {plain(layer)}**")
-        draw(charts.ridge(found), "health-ridge", f"Histogram of {layer} at every checkpoint")
+        draw(charts.ridge, found, key="health-ridge", says=f"Histogram of {layer} at every checkpoint")
         zeros = f" Exact zeros, {found.zeros[-1]:.1%} in the end, are left out." if found.zeros.any() else ""
         st.caption(f"Colour: the root of the share of values, one scale for all checkpoints.{zeros}")
     with right:
         st.markdown(f"**Its spread and its dead units** ({found.dead_means})")
-        draw(charts.course(found, "std"), "health-std", f"Standard deviation of {layer} over training")
-        draw(charts.course(found, "dead"), "health-dead", f"Dead units of {layer} over training")
+        draw(charts.course, found, "std", key="health-std", says=f"Standard deviation of {layer} over training")
+        draw(charts.course, found, "dead", key="health-dead", says=f"Dead units of {layer} over training")
     left, right = st.columns(2, gap="medium")
     with left:
         st.markdown("**How far the weights moved**, ‖w − w before‖ / ‖w before‖")
-        draw(charts.weights(found, "updates"), "health-updates", "Relative update of every layer's weights")
+        draw(charts.weights, found, "updates", key="health-updates", says="Relative update of every layer's weights")
         st.caption("Since the checkpoint before. Colour: its logarithm; hover for the number.")
     with right:
         st.markdown("**How long the weights are**, ‖w‖")
-        draw(charts.weights(found, "norms"), "health-norms", "Norm of every layer's weights over training")
+        draw(charts.weights, found, "norms", key="health-norms", says="Norm of every layer's weights over training")
         st.caption("Of all weights of a layer together. Colour: its logarithm.")

@@ -1,7 +1,5 @@
 """One layer: all its units, one of them large, and the very sum behind one of its numbers."""
 
-from collections.abc import Sequence
-
 import numpy as np
 import streamlit as st
 
@@ -15,7 +13,7 @@ from explorer.ui.activations.question import Asked, captured
 from explorer.ui.diffusion.drawn import worked_out
 from explorer.ui.feature_maps import Detail, Overview, feature_maps, named
 from explorer.ui.page import guard, plain
-from explorer.ui.pickers import choose, linked, to_link
+from explorer.ui.pickers import choose, linked, segments, to_link
 from explorer.zoo.model import Model
 
 PAGE = 64  # tiles at a time
@@ -70,19 +68,11 @@ def _controls(model: Model, units: Units) -> tuple[str, str]:
         test = dataset(model)
         classed = test is not None and test.y.ndim == 1 and bool(model.labels)
         orders = [one for one in ORDERS if (one != "selectivity" or classed) and not (single and one == "variance")]
-        by = _segments("Sorted by", orders, "maps-sort", ORDERS | ({"mean": "Value"} if single else {}))
+        titles = ORDERS | ({"mean": "Value"} if single else {})
+        by = segments("Sorted by", orders, "maps-sort", titles.__getitem__)
         scales = [one for one in SCALES if not (single and one == "local")]
-        scale = _segments("Colours end at the largest of", scales, "maps-scale", SCALES)
+        scale = segments("Colours end at the largest of", scales, "maps-scale", SCALES.__getitem__)
     return by, scale
-
-
-def _segments(label: str, options: Sequence[str], key: str, titles: dict[str, str]) -> str:
-    """A choice by name that is `?key=` in the URL."""
-    if linked(key, options[0]) not in options:
-        st.session_state[key] = options[0]
-    value = st.segmented_control(label, options, key=key, format_func=titles.get, required=True)
-    to_link(key, value, options[0])
-    return value
 
 
 def _page(ranked: np.ndarray) -> tuple[np.ndarray, int]:

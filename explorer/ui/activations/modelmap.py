@@ -5,15 +5,18 @@ import streamlit as st
 from PIL import Image
 
 from explorer.activations import Activations, capture
-from explorer.activations.flops import CONVENTION
 from explorer.activations.modelmap import ModelMap, Node, model_map, resized, size_of, sizes, values
 from explorer.charts.modelmap import coloured, histogram, mosaic
 from explorer.charts.theme import DARK, LIGHT
+from explorer.flops import CONVENTION
 from explorer.ui import modelmap as boxes
 from explorer.ui.activations.question import KNOWN, Asked, captured
 from explorer.ui.draw import draw
+from explorer.ui.kept import kept
+from explorer.ui.links import refused
+from explorer.ui.number import number_input
 from explorer.ui.page import guard, plain
-from explorer.ui.pickers import linked, to_link
+from explorer.ui.pickers import linked, new_link, to_link
 from explorer.zoo.model import Model
 
 MAPS = 12  # of a layer that are shown
@@ -31,12 +34,16 @@ def modelmap(model: Model, asked: Asked) -> None:
 @st.fragment
 @guard()
 def _view(model: Model, asked: Asked) -> None:
+    if st.session_state.get("view") not in (None, "Map"):  # `_open` was pressed, maybe in a run that was broken off
+        st.rerun(scope="app")
     size = _size(model, asked)
     found = _map(model, asked, size)
     _told(found, asked, size)
     usual = boxes.usual(found)
     name = linked("map-layer", usual)
     left, right = st.columns([3, 1], gap="medium")
+    if new_link("map-layer") and name not in found:
+        refused("Layer", "map-layer", name, usual)
     with left:
         name = boxes.modelmap(found, "map-boxes", name if name in found and name else usual)
         st.session_state["map-layer"] = name
@@ -46,12 +53,12 @@ def _view(model: Model, asked: Asked) -> None:
         _chosen(model, asked, size, found[name], found)
 
 
-@st.cache_resource(max_entries=32, show_spinner="Measuring …", hash_funcs=KNOWN)
+@kept("Measuring …", known=KNOWN)
 def _map(_model: Model, asked: Asked, size: int | None) -> ModelMap:
     return model_map(_model, asked.given if size is None else resized(asked.given, size))
 
 
-@st.cache_resource(max_entries=4, show_spinner=False, hash_funcs=KNOWN)
+@kept(known=KNOWN)
 def _captured(_model: Model, asked: Asked, size: int) -> Activations:
     return capture(_model, resized(asked.given, size))
 
@@ -71,8 +78,8 @@ def _size(model: Model, asked: Asked) -> int | None:
             "numbers and its lines."
         )
     with field:
-        size = st.number_input(
-            f"Try another size ({what})", 1, most, None, key="map-side", bind="query-params",
+        size = number_input(
+            f"Try another size ({what})", 1, most, None, key="map-side",
             placeholder=f"as it is: {size_of(asked.given)}",
             help=f"Noise of that size goes through the network, up to {most} {what} here: see what it can take, and "
                  "where it breaks. For a text: the same tokens over again.",
@@ -136,12 +143,10 @@ def _chosen(model: Model, asked: Asked, size: int | None, node: Node, found: Mod
     _numbers(output, node)
     _pictures(output)
     if size is None and output.ndim > 1:
-        asked_for = st.button(
+        st.button(
             "Open in the view Layer", icon=":material/layers:", key="map-open", width="stretch",
             on_click=_open, args=(layer.name,),
         )  # fmt: skip
-        if asked_for:
-            st.rerun()
 
 
 def _open(name: str) -> None:
@@ -158,9 +163,11 @@ def _numbers(output: np.ndarray, node: Node) -> None:
         st.warning(f"{told.odd:,} of its numbers are not finite.", icon=":material/warning:")
     if np.isfinite(told.mean):
         draw(
-            histogram(output), "map-histogram",
-            f"Histogram of {output.size:,} numbers of {node.name}, from {told.low:.3g} to {told.high:.3g}",
-        )  # fmt: skip
+            histogram,
+            output,
+            key="map-histogram",
+            says=f"Histogram of {output.size:,} numbers of {node.name}, from {told.low:.3g} to {told.high:.3g}",
+        )
 
 
 def _pictures(output: np.ndarray) -> None:
@@ -190,4 +197,4 @@ def _pictures(output: np.ndarray) -> None:
         scale = f"dark 0, bright {limit:.3g}"
     factor = max(1, SIDE // sheet.shape[1])
     whole = Image.fromarray(sheet).resize((sheet.shape[1] * factor, sheet.shape[0] * factor), Image.Resampling.NEAREST)
-    st.image(whole, f"{what}. One scale for all: {scale}.", width="stretch", output_format="PNG")
+    st.image(whole, f"{what}. One scale for all: {scale}.", width="stretch", output_format="PNG", alt=what)

@@ -12,6 +12,7 @@ from explorer.errors import ExplorerError
 from explorer.ui import models
 from explorer.ui.attention.question import question as text_question
 from explorer.ui.attribution.question import picture_example, shown
+from explorer.ui.kept import kept
 from explorer.ui.page import plain
 from explorer.ui.pickers import choose
 from explorer.ui.pictures import enlarge
@@ -84,7 +85,7 @@ def usual_layer(found: Activations, late: bool = False) -> str:
     return (maps or fitting)[-1 if late else 0].name
 
 
-@st.cache_resource(max_entries=16, show_spinner=False, hash_funcs=KNOWN)
+@kept(known=KNOWN)
 def captured(_model: Model, asked: Asked) -> Activations:
     """What every layer gives out for this input."""
     return capture(_model, asked.given)
@@ -104,7 +105,7 @@ def _input(model: Model) -> Asked:
     return _numbered(model, kind)
 
 
-@st.cache_resource(max_entries=16, show_spinner=False, hash_funcs=models.KNOWN)
+@kept(known=models.KNOWN)
 def _fed(model: Model, key: str, _given: Any, _second: str | None) -> Feed:
     return feed(model, _given, text_b=_second)
 
@@ -123,12 +124,13 @@ def _numbered(model: Model, kind: str) -> Asked:
     given = _example(model, index, time)
     if given.pixels is not None and given.pixels.ndim == 4:
         said = f", truly {plain(test.labels[given.y[0]])}" if given.y is not None and test.labels else ""
-        st.image(enlarge(given.pixels[0], SIDE), f"Before the noise{said}", width=SIDE, output_format="PNG")
+        st.image(enlarge(given.pixels[0], SIDE), f"Before the noise{said}", width=SIDE, output_format="PNG",
+                 alt=f"The example before the noise{said}")  # fmt: skip
     elif given.pixels is not None:
         st.caption(f"The point ({given.pixels[0, 0]:.2f}, {given.pixels[0, 1]:.2f}).")
     return Asked(model.card.ref, f"{index}/{time}", given)
 
 
-@st.cache_resource(max_entries=16, show_spinner=False, hash_funcs=models.KNOWN)
+@kept(known=models.KNOWN)
 def _example(model: Model, index: int, time: float) -> Feed:
     return sample(model, index + 1, time=time).rows(index, index + 1)

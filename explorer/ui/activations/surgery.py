@@ -40,12 +40,16 @@ from explorer.errors import ExplorerError
 from explorer.ui.activations.question import Asked, captured
 from explorer.ui.attention.predicted import distinct, where
 from explorer.ui.diffusion.drawn import worked_out
-from explorer.ui.draw import INK, draw
+from explorer.ui.draw import draw
+from explorer.ui.kept import kept
+from explorer.ui.number import number_input
 from explorer.ui.page import guard, plain
 from explorer.ui.person import person
-from explorer.ui.pickers import agreed, choose, linked, to_link
+from explorer.ui.pickers import agreed, choose, linked, remembered, to_link
 from explorer.ui.pictures import enlarge
-from explorer.ui.watch import job_of, watch
+from explorer.ui.row import one_of
+from explorer.ui.runs import own_networks
+from explorer.ui.watch import broke_off, job_of, watch
 from explorer.zoo.card import Card
 from explorer.zoo.denoiser import Denoiser
 from explorer.zoo.model import Model
@@ -95,7 +99,8 @@ def _here(model: Model, asked: Asked, output: np.ndarray) -> Singles | None:
     """What each unit of the layer is worth for this example; None where that takes long and nobody asked for it."""
     width = output.shape[axis_of(output)]
     price = worked_out(("surgery-pass", asked.ref, asked.key), lambda on_step: _Price.of(model, asked), "").seconds
-    if price * width > AT_ONCE and not st.session_state.get("cut-here"):
+    wanted = st.session_state.get("cut-here", st.query_params.get("cut-here") == "true")  # its toggle comes later
+    if price * width > AT_ONCE and not wanted:
         return None
     return worked_out(
         ("surgery-here", asked.ref, asked.key, asked.layer),
@@ -158,7 +163,7 @@ def _good(text: str) -> list[str]:
     return good
 
 
-@st.cache_data(max_entries=32, show_spinner=False)
+@kept()
 def _names(ref: str, _model: Model) -> frozenset[str]:
     with _model.borrow() as net:
         return frozenset(name for name, _ in net.named_modules() if name)
@@ -235,9 +240,9 @@ def _list(cuts: Sequence[Cut], usual: bool, model: Model, asked: Asked, here: Si
 
 def _reset() -> None:
     st.session_state[KEY] = ""
-    for key in ("cut-greedy",):
+    st.session_state["cut-greedy"] = ""
+    for key in ("cut-greedy", KEY):
         st.query_params.pop(key, None)
-    st.query_params.pop(KEY, None)
     st.session_state[f"{KEY}-seen"] = None
 
 
@@ -258,8 +263,7 @@ def _add(model: Model, asked: Asked, output: np.ndarray, cuts: Sequence[Cut]) ->
     kinds |= ({"head": "Heads"} if near else {}) | {WHOLE: "The whole layer"}
     if st.session_state.get("cut-of", "unit") not in kinds:
         st.session_state.pop("cut-of")
-    of = st.segmented_control("What", list(kinds), default="unit", required=True, key="cut-of", bind="query-params",
-                              format_func=kinds.__getitem__)  # fmt: skip
+    of = one_of("What", list(kinds), default="unit", key="cut-of", format_func=kinds.__getitem__)
     layer = near if of == "head" else asked.layer
     size = {"unit": output.shape[axis_of(output)], "token": output.shape[1], "head": heads.get(near, 0)}.get(of, 0)
     which = WHOLE
@@ -271,13 +275,11 @@ def _add(model: Model, asked: Asked, output: np.ndarray, cuts: Sequence[Cut]) ->
             st.caption(plain(" · ".join(told)) if len(told) == size else "")
         if of == "head":
             st.caption(f"The heads of `{near}`: what each gathered, before the output projection mixes them.")
-    how = st.segmented_control(
-        "It becomes", list(HOW), default="zero", required=True, key="cut-how", bind="query-params"
-    )
+    how = one_of("It becomes", list(HOW), default="zero", key="cut-how")
     st.caption(ABOUT)
     value, source = 1.0, ""
     if how == "scale":
-        value = st.number_input("Factor", -100.0, 100.0, 2.0, 0.5, key="cut-factor", bind="query-params")
+        value = number_input("Factor", -100.0, 100.0, 2.0, 0.5, key="cut-factor")
     if how == "patch":
         source = _source(model)
     ready = guard()
@@ -307,10 +309,7 @@ def _others(model: Model) -> dict[str, str]:
     if parsed.source == "run":
         for step in runs.checkpoints(runs.folder(parsed.name)):
             found[f"run:{parsed.name}@{step}"] = f"this run after step {step}"
-    for run in runs.listing(person()):
-        path = runs.folder(run.id) / "card.json"
-        if run.ref != mine.ref and path.is_file() and _same(Card.read(path), mine):
-            found[run.ref] = run.name
+    found |= {run.ref: run.name for run, card in own_networks() if run.ref != mine.ref and _same(card, mine)}
     found.pop(mine.ref, None)
     return found
 
@@ -342,12 +341,12 @@ def _with_b(model: Model, asked: Asked, cuts: Sequence[Cut]) -> tuple[Cut, ...]:
                           bind="query-params")  # fmt: skip
         if own.x.ndim == 4:
             label = f"B, {plain(own.labels[own.y[index]])}" if own.labels and own.y.ndim == 1 else "B"
-            st.image(enlarge(own.x[index], THUMB), label, width=THUMB, output_format="PNG")
+            st.image(enlarge(own.x[index], THUMB), label, width=THUMB, output_format="PNG", alt=label)
         source = f"{TEST}{index}"
     return tuple(replace(cut, source=source) if cut.how == "patch" and cut.source == B else cut for cut in cuts)
 
 
-@st.cache_data(max_entries=64, show_spinner=False, hash_funcs={Asked: lambda asked: (asked.ref, asked.key)})
+@kept(known={Asked: lambda asked: (asked.ref, asked.key)})
 def _text_b(_model: TextModel, asked: Asked) -> str:
     """A test text of as many tokens as the one that is read, or that one itself."""
     ids = asked.given.inputs["input_ids"]
@@ -360,7 +359,7 @@ def _text_b(_model: TextModel, asked: Asked) -> str:
     return here
 
 
-@st.cache_data(max_entries=64, show_spinner=False, hash_funcs={Asked: lambda asked: (asked.ref, asked.key)})
+@kept(known={Asked: lambda asked: (asked.ref, asked.key)})
 def _heads(_model: Model, asked: Asked) -> dict[str, int]:
     """The attention layers whose heads can be reached, and how many each has."""
     with table(_model) as on:
@@ -407,9 +406,13 @@ def _classes(model: Model, done: Operation) -> None:
     if len(labels) > CLASSES:
         st.caption(f"The {CLASSES} classes of {len(labels)} with the highest logits on either side.")
     draw(
-        charts.answers(distinct([labels[row] for row in shown]), before[shown], after[shown]),
-        "surgery-answers", f"Logits intact and operated; {labels[was]} before, {labels[now]} after",
-    )  # fmt: skip
+        charts.answers,
+        distinct([labels[row] for row in shown]),
+        before[shown],
+        after[shown],
+        key="surgery-answers",
+        says=f"Logits intact and operated; {labels[was]} before, {labels[now]} after",
+    )
 
 
 def _softmax(logits: np.ndarray) -> np.ndarray:
@@ -428,9 +431,7 @@ def _words(done: Operation) -> None:
     usual = int(np.argmax(moved))
     if st.session_state.get("cut-place", 0) > len(places):
         st.session_state.pop("cut-place")
-    place = st.number_input(
-        f"Place, 1 to {len(places)}; 0: where most changes", 0, len(places), 0, key="cut-place", bind="query-params"
-    )
+    place = number_input(f"Place, 1 to {len(places)}; 0: where most changes", 0, len(places), 0, key="cut-place")
     place = usual if place == 0 else place - 1
     surprise = np.nanmean(before.surprise), np.nanmean(after.surprise)
     if np.isfinite(surprise).all():
@@ -440,10 +441,14 @@ def _words(done: Operation) -> None:
     words += [word for word in after.top[place][:3] if word not in words]
     was, now = (dict(zip(one.top[place], one.probabilities[place], strict=True)) for one in (before, after))
     draw(
-        words_charts.likely(distinct(words), [float(was.get(word, 0)) for word in words],
-                            [float(now.get(word, 0)) for word in words], charts.SIDES),
-        "surgery-words", f"The likeliest answers, intact and operated: {', '.join(words[:3])}",
-    )  # fmt: skip
+        words_charts.likely,
+        distinct(words),
+        [float(was.get(word, 0)) for word in words],
+        [float(now.get(word, 0)) for word in words],
+        charts.SIDES,
+        key="surgery-words",
+        says=f"The likeliest answers, intact and operated: {', '.join(words[:3])}",
+    )
     table_ = pd.DataFrame(
         {
             "place": place + 1,
@@ -475,16 +480,21 @@ def _denoised(model: Denoiser, asked: Asked, done: Operation) -> None:
     st.markdown(f"The answer, the noise it sees, moves by **{float(done.moved[0]):.4g}** (root mean square).")
     if clean[0].ndim == 2:
         state = asked.given.inputs["x"][0].cpu().numpy() * np.array(model.card.std) + np.array(model.card.mean)
-        draw(charts.plane({"noised": state, "believed, intact": clean[0][0], "believed, operated": clean[1][0]}),
-             "surgery-plane", "Where the point is believed to have been, intact and operated")  # fmt: skip
+        draw(
+            charts.plane,
+            {"noised": state, "believed, intact": clean[0][0], "believed, operated": clean[1][0]},
+            key="surgery-plane",
+            says="Where the point is believed to have been, intact and operated",
+        )
         return
     with st.container(horizontal=True, gap="small"):
         for picture, name in zip(clean, charts.SIDES, strict=True):
-            st.image(enlarge(picture[0], SIDE), f"Believed, {name}", width=SIDE, output_format="PNG")
+            st.image(enlarge(picture[0], SIDE), f"Believed, {name}", width=SIDE, output_format="PNG", alt=name)
     change = (clean[1][0].astype(np.float32) - clean[0][0].astype(np.float32)).mean(-1) / 255
     st.caption("Operated minus intact, the mean of the colours; 1 is from black to white. The scale is this map's own.")
-    st.altair_chart(charts.difference(change), width="content", key="surgery-difference",
-                    alt="Where the believed picture changes")  # fmt: skip
+    draw(
+        charts.difference, change, key="surgery-difference", says="Where the believed picture changes", width="content"
+    )
 
 
 def _ranking(model: Model, asked: Asked, output: np.ndarray, cuts: Sequence[Cut], here: Singles | None) -> None:
@@ -494,24 +504,27 @@ def _ranking(model: Model, asked: Asked, output: np.ndarray, cuts: Sequence[Cut]
     st.markdown(f"**What each of the {width:,} {word} is worth**: zero alone, all else intact")
     own = dataset(model) is not None
     with st.container(horizontal=True):
-        on = st.segmented_control("Measured on", ["this example", f"{search.COUNT} test examples"],
-                                  default="this example", required=True, key="cut-on", bind="query-params",
-                                  disabled=not own)  # fmt: skip
-        by = st.segmented_control("In order of", ["damage", "number"], default="damage", required=True, key="cut-sort",
-                                  bind="query-params")  # fmt: skip
+        on = one_of(
+            "Measured on",
+            ["this example", f"{search.COUNT} test examples"],
+            default="this example",
+            key="cut-on",
+            disabled=not own,
+        )
+        by = one_of("In order of", ["damage", "number"], default="damage", key="cut-sort")
     found = here if on == "this example" or not own else _over_test(model, asked, width)
-    if found is None and on == "this example":
-        st.toggle(f"Take each of the {width:,} {word} away once, for this example", key="cut-here")
+    if on == "this example" and (found is None or st.session_state.get("cut-here")):
+        st.toggle(f"Take each of the {width:,} {word} away once, for this example", key="cut-here", bind="query-params")
     if found is None:
         return
     gone = {unit for cut in cuts if cut.layer == asked.layer and cut.of == "unit" for unit in cut.units or range(width)}
     what = "squared change" if isinstance(model, Denoiser) and on == "this example" else "rise of the loss"
-    chart = charts.singles(found.rise, gone, by == "damage", what, word[:-1])
-    ink = INK.get(st.context.theme.type or "light", INK["light"])
     key = f"surgery-singles-{asked.layer}"
-    st.altair_chart(chart.configure_text(color=ink), width="stretch", key=key, selection_mode=["unit"],
-                    on_select=lambda: _clicked(key, asked.layer, cuts),
-                    alt=f"The rise of the loss without each unit, most without {int(found.rise.argmax())}")  # fmt: skip
+    draw(
+        charts.singles, found.rise, gone, by == "damage", what, word[:-1], key=key,
+        says=f"The rise of the loss without each unit, most without {int(found.rise.argmax())}",
+        on_select=lambda: _clicked(key, asked.layer, cuts), selection_mode=["unit"],
+    )  # fmt: skip
     told = (
         f"The {charts.BARS} {'most damaging' if by == 'damage' else 'first'} of them. " if width > charts.BARS else ""
     )
@@ -574,7 +587,7 @@ def _damage(model: Model, asked: Asked, cuts: tuple[Cut, ...]) -> None:
                              min(SAMPLE, most), key="cut-n", bind="query-params")  # fmt: skip
     share = share_of(model, asked.given)
     price = _seconds_each(model, share) * count * 2
-    if price > PATIENCE and not st.toggle(f"Measure it: about {price:.0f} s", key="cut-measure"):
+    if price > PATIENCE and not st.toggle(f"Measure it: about {price:.0f} s", key="cut-measure", bind="query-params"):
         return
     found = joined(model, cuts, _scores(model, (), count, share), _scores(model, cuts, count, share))
     unit = "" if isinstance(model, Denoiser) else " nats"
@@ -696,14 +709,14 @@ def _greedy(model: Model, asked: Asked, output: np.ndarray, cuts: Sequence[Cut])
     with right, guard():
         if st.button("Search", icon=":material/troubleshoot:", type="primary", key="cut-search", width="stretch"):
             wanted = Search(model.card.ref, asked.layer, steps, count, share=share)
-            st.query_params["cut-greedy"] = search.start(wanted, person())
+            st.session_state["cut-greedy"] = search.start(wanted, person())
     screened = (
         f" Of the {width} {word}, the {search.KEPT} that hurt most alone are tried at each step." if width >
         search.SCREEN else ""
     )  # fmt: skip
     st.caption(f"{passes:,} passes of {count} examples, up to {max(1, round(price)):,} s, in the background.{screened} "
                f"As many other test examples measure what is lost, in {search.SEEDS} random orders too.")  # fmt: skip
-    id = st.query_params.get("cut-greedy", "")
+    id = remembered("cut-greedy")
     if not id:
         return
     job = job_of(id)
@@ -714,13 +727,13 @@ def _greedy(model: Model, asked: Asked, output: np.ndarray, cuts: Sequence[Cut])
     if (wanted.ref, wanted.layer) != (model.card.ref, asked.layer):
         st.caption(f"`{wanted.layer}` of {plain(wanted.ref)} was searched; this layer has not been yet.")
     elif found is None:
-        st.warning(plain(job.error if job and job.error else "It was stopped before its end. Start it again."))
+        st.warning(plain(broke_off(job)))
     else:
         _found(found, asked.layer, word)
 
 
 def _found(found: Greedy, layer: str, word: str) -> None:
-    draw(charts.falling(found, word), "surgery-greedy", "What is lost as units go, and in random orders")
+    draw(charts.falling, found, word, key="surgery-greedy", says="What is lost as units go, and in random orders")
     order = " → ".join(f"{unit} ({rise:+.3f})" for unit, rise in zip(found.units, found.rise, strict=True))
     st.caption(
         f"{word.capitalize()}, with the rise of the loss so far over the {found.chosen_by} examples that chose them: "
@@ -732,7 +745,7 @@ def _found(found: Greedy, layer: str, word: str) -> None:
 
 def _search(model: Model, asked: Asked) -> Greedy | None:
     """What a search of this layer found, where the link names one."""
-    id = st.query_params.get("cut-greedy", "")
+    id = remembered("cut-greedy")
     if not id:
         return None
     try:

@@ -18,6 +18,7 @@ from explorer.ui.diffusion.drawn import worked_out
 from explorer.ui.draw import INK, draw
 from explorer.ui.page import guard, plain
 from explorer.ui.pickers import choose
+from explorer.ui.row import one_of
 from explorer.ui.transport import transport
 from explorer.zoo.model import Model
 from explorer.zoo.text import TextModel
@@ -53,8 +54,7 @@ def tokens(model: Model, asked: Asked) -> None:
     offered = [name for name in (LENS, STATES, NEURONS, ALIKE) if fits(model, name)]
     if st.session_state.get(SEE) not in offered:
         st.session_state.pop(SEE, None)
-    see = st.segmented_control("Of the tokens", offered, default=offered[0], required=True, key=SEE,
-                               bind="query-params", label_visibility="collapsed", wrap=True)  # fmt: skip
+    see = one_of("Of the tokens", offered, default=offered[0], key=SEE, label_visibility="collapsed", wrap=True)
     {LENS: _lens, STATES: _states, NEURONS: _neurons, ALIKE: _alike}[see](model, asked, carried)
 
 
@@ -83,7 +83,12 @@ def _lens(model: Model, asked: Asked, carried: Streams) -> None:
     found = lens_of(model, asked)
     st.caption(ANSWERS[found.kind])
     if found.kind == "class":
-        draw(charts.classes(found), "tokens-classes", "The probability of the likeliest classes after each block")
+        draw(
+            charts.classes,
+            found,
+            key="tokens-classes",
+            says="The probability of the likeliest classes after each block",
+        )
     else:
         _answers(found)
     ended = " → ".join(plain(name) for name in found.end) or "nothing more"
@@ -96,7 +101,7 @@ def _lens(model: Model, asked: Asked, carried: Streams) -> None:
     if found.kind != "class":
         st.markdown("**Where are the answers decided?**")
         st.caption(plain(_said(found)))
-        draw(charts.settled(found), "tokens-settled", _said(found))
+        draw(charts.settled, found, key="tokens-settled", says=_said(found))
     st.caption("[The logit lens](https://www.lesswrong.com/posts/AcKRB8wDpdaN6v6ru/interpreting-gpt-the-logit-lens), "
                "nostalgebraist 2020.")  # fmt: skip
 
@@ -108,7 +113,7 @@ def _answers(found: Lens) -> None:
     with st.columns(2)[0]:
         measure = choose("Colour", measures, "probability", "tokens-measure", _measure)
     start, stop = _window(len(found.tokens), len(found.places) + 1)
-    draw(charts.lens(found, measure, start, stop), "tokens-lens", _said(found))
+    draw(charts.lens, found, measure, start, stop, key="tokens-lens", says=_said(found))
 
 
 def _measure(name: str) -> str:
@@ -134,18 +139,28 @@ def _states(model: Model, asked: Asked, carried: Streams) -> None:
     left, right = st.columns(2, gap="large")
     with left:
         st.markdown("**How long is each vector?**")
-        draw(charts.lengths(stream, start, stop), "tokens-lengths", "The length of every token's vector by block")
+        draw(
+            charts.lengths,
+            stream,
+            start,
+            stop,
+            key="tokens-lengths",
+            says="The length of every token's vector by block",
+        )
     with right:
         st.markdown("**How far does each block turn it?**")
         draw(
-            charts.kept(stream, start, stop),
-            "tokens-kept",
-            "The cosine of every token's vector before and after a block",
+            charts.kept,
+            stream,
+            start,
+            stop,
+            key="tokens-kept",
+            says="The cosine of every token's vector before and after a block",
         )
     st.caption("What each block gives on, before a last norm. “start” is what the first block is given.")
     token = _token(stream)
     st.markdown(f"**The vector of “{plain(stream.tokens[token])}”**")
-    draw(charts.strip(stream, token), "tokens-strip", "The numbers of one token's vector by block")
+    draw(charts.strip, stream, token, key="tokens-strip", says="The numbers of one token's vector by block")
     st.markdown("**Its largest dimensions**")
     shares = stream.shares(token)
     first = stream.largest(token)[0]
@@ -154,7 +169,9 @@ def _states(model: Model, asked: Asked, carried: Streams) -> None:
         f"be {1 / shares.shape[1]:.1%}. A few dimensions that outweigh all others, at every token, are known as "
         "outlier features ([Dettmers et al. 2022](https://arxiv.org/abs/2208.07339))."
     )
-    draw(charts.largest(stream, token), "tokens-largest", "The dimensions that carry most of one token's vector")
+    draw(
+        charts.largest, stream, token, key="tokens-largest", says="The dimensions that carry most of one token's vector"
+    )
 
 
 @st.fragment
@@ -194,9 +211,11 @@ def _neurons(model: Model, asked: Asked, carried: Streams) -> None:
         if seen is not None and seen.parts:
             st.markdown("**Which parts of speech does it tell from the others?**")
             draw(
-                charts.speech(seen, neuron),
-                "tokens-speech",
-                "How well this neuron tells each part of speech from others",
+                charts.speech,
+                seen,
+                neuron,
+                key="tokens-speech",
+                says="How well this neuron tells each part of speech from others",
             )
             st.caption(
                 f"Over {seen.count:,} tokens. 0.5 is chance; 1: each such token fires it more than any other; 0: less. "
@@ -276,8 +295,12 @@ def _speaks(model: Model, fired: Firing, neuron: int) -> None:
     except ExplorerError as error:
         st.caption(f"{plain(error.wrong).capitalize()}. {plain(error.do)}.")
         return
-    draw(charts.spoken(found), "tokens-spoken", f"Promotes {', '.join(found.promoted[:3])}; suppresses "
-         f"{', '.join(found.suppressed[:3])}")  # fmt: skip
+    draw(
+        charts.spoken,
+        found,
+        key="tokens-spoken",
+        says=f"Promotes {', '.join(found.promoted[:3])}; suppresses {', '.join(found.suppressed[:3])}",
+    )
     st.caption(
         "Its row of weights times the unembedding ([Geva et al. 2022](https://arxiv.org/abs/2203.14680)): later "
         "blocks, the last norm and an encoder's prediction head are left out."
@@ -293,16 +316,38 @@ def _alike(model: Model, asked: Asked, carried: Streams) -> None:
     other = worked_out(key, lambda on_step: _Held(baseline(model, stream.part, on_step)), "Reading the data …").value
     start, stop = _window(len(stream.tokens), len(stream.places))
     st.markdown("**How alike are the tokens here?**")
-    draw(charts.similar(stream, place, start, stop), "tokens-similar", "The cosine of every two tokens at one place")
+    draw(
+        charts.similar,
+        stream,
+        place,
+        start,
+        stop,
+        key="tokens-similar",
+        says="The cosine of every two tokens at one place",
+    )
     st.caption(_compared(other, place))
     left, right = st.columns(2, gap="large")
     with left:
         token = _token(stream)
         st.markdown(f"**“{plain(stream.tokens[token])}” and the others**")
-        draw(charts.beside(stream, token, start, stop), "tokens-beside", "One token's cosine with all others by block")
+        draw(
+            charts.beside,
+            stream,
+            token,
+            start,
+            stop,
+            key="tokens-beside",
+            says="One token's cosine with all others by block",
+        )
     with right:
         st.markdown("**How alike are tokens in general?**")
-        draw(charts.by_place(stream, other), "tokens-cone", "The mean cosine within this example and between examples")
+        draw(
+            charts.by_place,
+            stream,
+            other,
+            key="tokens-cone",
+            says="The mean cosine within this example and between examples",
+        )
         st.caption(
             "Vectors whose mean cosine is far above 0 fill a narrow cone, and then a high cosine alone means little "
             "([Ethayarajh 2019](https://arxiv.org/abs/1909.00512))."
@@ -327,7 +372,7 @@ def _half(carried: Streams) -> Stream:
     names = [one.part.capitalize() for one in carried.parts]
     if st.session_state.get("tokens-half") not in names:
         st.session_state.pop("tokens-half", None)
-    half = st.segmented_control("Half", names, default=names[0], required=True, key="tokens-half", bind="query-params")
+    half = one_of("Half", names, default=names[0], key="tokens-half")
     return carried[half.lower()]
 
 

@@ -23,9 +23,9 @@ from explorer.ui.diffusion.drawn import worked_out
 from explorer.ui.draw import draw
 from explorer.ui.page import guard, plain
 from explorer.ui.person import person
-from explorer.ui.pickers import choose
+from explorer.ui.pickers import choose, remembered
 from explorer.ui.pictures import gallery
-from explorer.ui.watch import job_of, watch
+from explorer.ui.watch import broke_off, job_of, watch
 from explorer.zoo.model import Model
 
 MOST, FEWER = 12, 8  # examples that are shown: the strongest, and the others
@@ -50,8 +50,8 @@ def wants(model: Model, asked: Asked) -> None:
         st.info(plain(f"{error.asked}: {error.wrong}. {error.do}."), icon=":material/layers_clear:")
         return
     chances = worked_out(
-        ("wants-selectivity", *_key(asked, found)), lambda on_step: _Kept(wanting.selectivity(found)), "Counting …"
-    ).value
+        ("wants-selectivity", *_key(asked, found)), lambda on_step: wanting.selectivity(found), "Counting …"
+    )
     unit, by, share = _controls(asked, found, chances)
     classes = None if chances is None else wanting.by_class(found, chances, unit)
     _facts(found, chances, classes, unit, getattr(model, "latent", False))
@@ -61,14 +61,6 @@ def wants(model: Model, asked: Asked) -> None:
     _shown(model, asked, given, found, unit, by, share)
     _selective(found, chances, classes, unit)
     _drawing(model, asked, unit)
-
-
-class _Kept:
-    """A value that may be None, for the store."""
-
-    def __init__(self, value: Selectivity | None) -> None:
-        self.value = value
-        self.nbytes = 0 if value is None else value.nbytes
 
 
 def _time() -> float:
@@ -171,7 +163,7 @@ def _facts(
             chance = np.nanmean(chances.shuffled[:, unit])
             st.metric("Selectivity index", f"{chances.index[unit]:.2f}", f"chance {chance:.2f}", delta_color="off",
                       delta_arrow="off")  # fmt: skip
-            st.metric("Strongest class", classes.names[0])
+            st.metric("Strongest class", plain(classes.names[0]))
             st.metric("AUC of that class", f"{classes.auc:.2f}", "chance 0.50", delta_color="off", delta_arrow="off")
         st.metric("Largest", f"{found.high[unit]:.3g}", f"median {np.median(values):.3g}", delta_color="off",
                   delta_arrow="off")  # fmt: skip
@@ -391,10 +383,12 @@ def _plane(model: Model, asked: Asked, given: Examples, found: Profile, unit: in
     shown = np.union1d(np.arange(min(DOTS, len(found.highest))), most)
     some = given.take(found.example[shown])
     points = some.inputs["x"].cpu().numpy() if found.kind == "noise" or some.pixels is None else some.pixels
-    chart = charts.plane(values, extent, points, found.highest[shown, unit], np.isin(shown, most))
     place, _ = st.columns([3, 2])  # about as wide as high
     with place:
-        draw(chart, "want-plane", f"What unit {unit} answers on the plane, and to {len(shown)} examples")
+        draw(
+            charts.plane, values, extent, points, found.highest[shown, unit], np.isin(shown, most), key="want-plane",
+            says=f"What unit {unit} answers on the plane, and to {len(shown)} examples",
+        )  # fmt: skip
     ground = "Of a denoiser each example is dotted where its noise has brought it. " if found.kind == "noise" else ""
     st.caption(f"{ground}Ringed: the {len(most)} strongest, {found.highest[most, unit].min():.3g} or more.")
 
@@ -409,13 +403,19 @@ def _selective(found: Profile, chances: Selectivity | None, classes: ByClass | N
     names = "tokens" if found.position is not None else "classes"
     with left:
         st.markdown(f"**Its mean over each of the {names}**")
-        draw(charts.by_class(classes), "want-classes", f"The mean activation of unit {unit} over each class")
+        draw(charts.by_class, classes, key="want-classes", says=f"The mean activation of unit {unit} over each class")
         if len(classes.names) > charts.BARS:
             often = f", those seen {wanting.FEW} times or more" if found.position is not None else ""
             st.caption(f"The {charts.BARS} strongest of {len(classes.names)} {names}{often}.")
     with right:
         st.markdown("**Beside the other units of this layer**")
-        draw(charts.indices(chances, unit), "want-indices", "The selectivity of all units of the layer, beside chance")
+        draw(
+            charts.indices,
+            chances,
+            unit,
+            key="want-indices",
+            says="The selectivity of all units of the layer, beside chance",
+        )
     rectified = (
         " What is below zero counts as zero here, as behind a ReLU; the AUC takes all values." if found.signed else ""
     )
@@ -448,12 +448,12 @@ def _drawing(model: Model, asked: Asked, unit: int) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         with guard():
             if st.button("Draw it", type="primary", icon=":material/brush:", key="want-draw"):
-                st.query_params["wanted"] = drawing.start(wanted, person())
+                st.session_state["wanted"] = drawing.start(wanted, person())
         st.caption(
             f"{steps} passes there and back of {pictures} pictures, and a look at up to {drawing.COMPARED} examples, "
             f"in the background; {settings().limits.seconds:,.0f} s at most."
         )
-    id = st.query_params.get("wanted", "")
+    id = remembered("wanted")
     if id:
         with guard():
             _drawn(model, asked, unit, id)
@@ -492,7 +492,7 @@ def _drawn(model: Model, asked: Asked, unit: int, id: str) -> None:
         return
     found = drawing.found_of(id)
     if found is None:
-        st.warning(plain(job.error if job and job.error else "It was stopped before its end. Start it again."))
+        st.warning(plain(broke_off(job)))
         return
     _result(model, wanted, found)
 
@@ -520,7 +520,7 @@ def _result(model: Model, wanted: Drawing, found: drawing.Drawn) -> None:
             for picture, caption in zip(pictures, captions, strict=True):
                 st.image(_large(picture, DRAWN), plain(caption), width=DRAWN, output_format="PNG", alt=caption)
     with right:
-        draw(charts.course(found), "want-course", "The activation of each picture, step by step")
+        draw(charts.course, found, key="want-course", says="The activation of each picture, step by step")
     furthest = (max, "largest") if wanted.goal == "most" else (min, "smallest")
     told = f"Reached: {furthest[0](last):.3g}. The {furthest[1]} of {len(found.noise)} pictures of noise: "
     told += f"{furthest[0](found.noise):.3g}"

@@ -34,7 +34,10 @@ class Film:
 
 def train() -> Film:
     """Train the Training page's default, looking at the test digits ever more rarely."""
-    from explorer.training.loop import Batches, channel_statistics, prepare, probabilities, steps
+    from explorer.training.batches import Batches, channel_statistics
+    from explorer.training.learner import prepare
+    from explorer.training.loop import steps
+    from explorer.training.scoring import probabilities
 
     config = TrainConfig()
     learner = prepare(config)
@@ -49,7 +52,7 @@ def train() -> Film:
         if step.validation_accuracy is not None:
             accuracy.append((step.epoch, step.validation_accuracy))
         if step.step in frames:
-            beliefs.append(probabilities(learner, test))
+            beliefs.append(probabilities(learner.kept, config.model, test))
             learner.model.train()
     return Film(digits, np.array(loss), np.array(accuracy), np.array(beliefs))
 

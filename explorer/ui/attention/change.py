@@ -3,32 +3,41 @@
 import numpy as np
 import streamlit as st
 
+from explorer import zoo
 from explorer.attention import AttentionPatterns, Comparison, Predictions, change, mask_token
 from explorer.charts import attention as charts
-from explorer.ui.attention.chosen import clicked, head_picker, selected
+from explorer.ui import pins
+from explorer.ui.attention.chosen import FIRST, clicked, head_picker, selected
 from explorer.ui.attention.predicted import TOP, distinct
-from explorer.ui.attention.question import KNOWN, Asked, lost, patterns_of
+from explorer.ui.attention.question import KNOWN, LETTERS, MOST, Asked, lost, patterns_of
 from explorer.ui.attention_views import Selection, attention_views
+from explorer.ui.attribution.question import example_of
 from explorer.ui.draw import draw
+from explorer.ui.kept import kept
+from explorer.ui.links import refused
 from explorer.ui.page import guard, plain
-from explorer.ui.pickers import linked, to_link
+from explorer.ui.pickers import agreed, follow, linked, new_link, segments, to_link
 from explorer.zoo.model import Model
+from explorer.zoo.text import TextModel
 
-WAYS = ("Hide tokens", "Another text")
+HIDE, ANOTHER, PINNED = "Hide tokens", "Another text", "Beside the pinned A"
 
 
 @st.fragment
 @guard()
 def changed(model: Model, asked: Asked) -> None:
-    """A as it is on the left, B as it is changed here, on one scale."""
+    """A as it is on the left, B as it is changed here, or the pinned A beside what is on the left; on one scale."""
     found = patterns_of(model, asked)
     if found.parts[0].detail is None:
         st.info("The heads of this network can be seen, but not reached, so nothing can be changed in it.")
         return
-    way = "Hide tokens"
-    if asked.text:
-        way = st.segmented_control("B is", WAYS, default=WAYS[1], required=True, key="change", bind="query-params")
-    compared = _hide(model, asked, found) if way == "Hide tokens" else _another(model, asked)
+    pin = pins.pinned()
+    ways = [*([ANOTHER] if asked.text else []), HIDE, *([PINNED] if pin else [])]
+    way = segments("B is", ways, "change") if len(ways) > 1 else HIDE
+    if way == PINNED:
+        compared = _beside(pin, model, asked)
+    else:
+        compared = _hide(model, asked, found) if way == HIDE else _another(model, asked)
     if compared is None:
         return
     chosen = head_picker(found, selected(found))
@@ -38,9 +47,9 @@ def changed(model: Model, asked: Asked) -> None:
         if len(compared.changes) > 1:
             st.markdown(f"*{part}*")
         at = (chosen.layer, chosen.heads[0]) if part == chosen.part else None
-        event = st.altair_chart(
-            charts.heads(values, "change", sign=False, chosen=at), width="stretch", on_select="rerun",
-            key=f"change-{part}", selection_mode=["head"],
+        event = draw(
+            charts.heads, values, "change", sign=False, chosen=at, key=f"change-{part}",
+            says="How differently each head works", on_select="rerun", selection_mode=["head"],
         )  # fmt: skip
         clicked(event, found, chosen, part)
     attention_views(
@@ -50,12 +59,23 @@ def changed(model: Model, asked: Asked) -> None:
 
 
 def _hide(model: Model, asked: Asked, found: AttentionPatterns) -> Comparison | None:
-    """Tokens that no other token can see."""
+    """Tokens that no other token can see, counted from 1 in the link."""
     names = [f"{place + 1} · {token}" for place, token in enumerate(found.tokens)]
-    picked = st.multiselect(
-        "Tokens that no other may see", range(len(names)), [_most_seen(found)], key=f"hidden-{asked.key}",
-        format_func=names.__getitem__, placeholder="Choose at least one",
-    )  # fmt: skip
+    state, usual = st.session_state, str(_most_seen(found) + FIRST)
+    if state.get("hidden-of") not in (None, asked.key) and st.query_params.get("hidden") == state.get("hidden-seen"):
+        state["hidden"] = usual  # tokens of another text
+    state["hidden-of"], said = asked.key, follow("hidden", usual)
+    if "hidden-tokens" not in state or said != state.get("hidden-said"):
+        told = [int(one) - FIRST for one in said.split(",") if one.isdecimal() and len(one) < 7]
+        state["hidden-tokens"] = [place for place in told if 0 <= place < len(names)]
+        if said and not state["hidden-tokens"]:
+            state["hidden-tokens"] = [int(usual) - FIRST]
+            if new_link("hidden"):
+                refused("Hidden tokens", "hidden", said, usual)
+    picked = st.multiselect("Tokens that no other may see", range(len(names)), key="hidden-tokens",
+                            format_func=names.__getitem__, placeholder="Choose at least one")  # fmt: skip
+    state["hidden"] = state["hidden-said"] = ",".join(str(place + FIRST) for place in picked)
+    to_link("hidden", state["hidden"], usual)
     if not picked:
         st.info("Choose tokens to hide. What the network then predicts, and which heads notice, is shown here.")
         return None
@@ -75,14 +95,31 @@ def _another(model: Model, asked: Asked) -> Comparison | None:
     if not state["other"].strip() or state["other"] == state.get("other-proposed"):  # of the A before, untouched
         state["other"] = proposed
     state["other-proposed"] = proposed
-    other = st.text_area("B", key="other", height=110, persist_state="session",
+    other = st.text_area("B", key="other", height=110, max_chars=MOST, persist_state="session",
                          help="Change a word of A and see which heads notice.")  # fmt: skip
-    to_link("other", other, proposed)
+    to_link("other", other if len(other) <= LETTERS else proposed, proposed)
     st.caption(" ".join(lost(model.encode(other if other.strip() else proposed))))
     if other.strip() == asked.text.strip():
         st.info("B is the same as A. Change a word of it.", icon=":material/edit:")
         return None
     return _changed(model, asked, other)
+
+
+def _beside(pin: pins.Pin, model: Model, asked: Asked) -> Comparison | None:
+    """The pinned network and its input beside those on the left; what of them does not fit is as on the left."""
+    agreed(pin.ref)
+    loaded = zoo.load(pin.ref)
+    reads = loaded.card.attends and isinstance(loaded, TextModel) == isinstance(model, TextModel)
+    a = Asked(loaded.card.ref if reads else asked.ref, asked.key, asked.given, asked.second)
+    if asked.text and pin.text:
+        a = Asked(a.ref, pin.text, pin.text, asked.second)
+    elif not asked.text and (example := example_of(loaded, pin)):
+        a = Asked(a.ref, example.key, example.pixels)
+    if (a.ref, a.key) == (asked.ref, asked.key):
+        st.info("What of the pinned A can be read here is what stands on the left: change anything there.",
+                icon=":material/equal:")  # fmt: skip
+        return None
+    return _two(loaded if reads else model, a, model, asked)
 
 
 def _variant(model: Model, text: str) -> str:
@@ -113,12 +150,14 @@ def _answers(compared: Comparison) -> None:
     shown = [*words, *new]
     earlier = dict(zip(before.top[place], before.probabilities[place], strict=True))
     draw(
-        charts.likely(
-            distinct(shown), [float(earlier[word]) for word in shown], [float(later[word]) for word in shown],
-            ("A", "B"),
-        ),
-        "changed-answers", "The likeliest answers in A and in B",
-    )  # fmt: skip
+        charts.likely,
+        distinct(shown),
+        [float(earlier[word]) for word in shown],
+        [float(later[word]) for word in shown],
+        ("A", "B"),
+        key="changed-answers",
+        says="The likeliest answers in A and in B",
+    )
 
 
 def _most_changed(before: Predictions, after: Predictions) -> int:
@@ -132,11 +171,16 @@ def _most_changed(before: Predictions, after: Predictions) -> int:
     return max(range(both), key=lost)
 
 
-@st.cache_resource(max_entries=16, show_spinner=False, hash_funcs=KNOWN)
+@kept(known=KNOWN)
 def _hidden(_model: Model, asked: Asked, positions: tuple[int, ...]) -> Comparison:
     return mask_token(_model, asked.given, positions, asked.second)
 
 
-@st.cache_resource(max_entries=16, show_spinner=False, hash_funcs=KNOWN)
+@kept(known=KNOWN)
+def _two(_other: Model, a: Asked, _model: Model, b: Asked) -> Comparison:
+    return change(_other, a.given, b.given, a.second, b.second, ref_b=_model)
+
+
+@kept(known=KNOWN)
 def _changed(_model: Model, asked: Asked, other: str) -> Comparison:
     return change(_model, asked.text, other, asked.second)

@@ -8,6 +8,7 @@ from explorer.attention import AttentionPatterns
 from explorer.attention.base import Part
 from explorer.attention.roles import recorded
 from explorer.ui.attention_views import Selection, choose, fit
+from explorer.ui.links import refused
 
 KEY = "attention"  # of the component
 LATE = 3.0  # seconds within which a link that this session wrote may come back after a newer one
@@ -27,7 +28,11 @@ def selected(found: AttentionPatterns) -> Selection:
         choose(KEY, usual)
     links = [state.get("selection-linked"), *([] if time.monotonic() > state.get("late", 0) else state["links"])]
     if kept is None or not (clicked or asked in links):
-        kept = _linked(asked, kept or usual, usual)
+        first, kept = kept is None, _linked(asked, kept or usual, usual)
+        shown = _words(fit(kept, found))
+        for name, text in asked.items():
+            if first and text not in (None, shown[name]):
+                refused(name.capitalize(), name, text, shown[name] or "none")
         choose(KEY, fit(kept, found))
     state["selection"], state["selection-usual"] = kept, usual
     return fit(kept, found)

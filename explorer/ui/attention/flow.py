@@ -12,6 +12,7 @@ from explorer.ui.attention_views import Selection
 from explorer.ui.draw import draw
 from explorer.ui.heatmaps import Tile, View, heatmaps
 from explorer.ui.page import guard, plain
+from explorer.ui.row import one_of
 from explorer.ui.transport import transport
 from explorer.zoo.model import Model
 
@@ -38,19 +39,18 @@ def flow(model: Model, asked: Asked) -> None:
         part = found.part("encoder")
         st.caption("Cross-attention passes nothing on from layer to layer; this is its encoder.")
     names = [name for name in KINDS if "norms" not in name or part.detail is not None]
-    kind = st.segmented_control("Added up by", names, default=names[0], required=True, key="flow", bind="query-params",
-                                wrap=True)  # fmt: skip
+    kind = one_of("Added up by", names, default=names[0], key="flow", wrap=True)
     st.caption(KINDS[kind])
     token = _token(found, part, chosen)
     costly = kind == "Attention flow" and part.layers * len(part.queries) > COSTLY
-    if costly and not st.toggle("Work it out: some seconds", key="flow-now"):
+    if costly and not st.toggle("Work it out: some seconds", key="flow-now", bind="query-params"):
         return
     layers = _arrived(part, kind, token)
     if found.patches:
         _picture(found, layers)
     else:
         told = f"Where {part.queries[token]} takes from, after each layer"
-        draw(charts.arrivals(layers, part.keys, "share"), "arrivals", told)
+        draw(charts.arrivals, layers, part.keys, "share", key="arrivals", says=told)
     st.info(
         "Attention shows where a head *may* take from, not what the answer depends on: values may be near zero, later "
         "layers may undo it, and other weights can give the same answer (Jain and Wallace 2019). Ask "

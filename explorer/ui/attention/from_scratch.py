@@ -1,6 +1,5 @@
 """Attention from scratch: the code with every number of an example, positions as pictures, the cost measured."""
 
-import inspect
 import math
 from collections.abc import Callable
 from typing import Annotated
@@ -15,9 +14,12 @@ from explorer.charts import attention_lessons as charts
 from explorer.errors import ExplorerError
 from explorer.params import Choice, Number, Slider
 from explorer.settings import settings
+from explorer.source import source_of
 from explorer.ui.controls import controls
 from explorer.ui.draw import draw
+from explorer.ui.kept import kept
 from explorer.ui.page import guard, plain
+from explorer.ui.row import one_of
 
 WORDS = ("the", "cat", "sat", "on", "a", "mat")
 CLEAN = 0.95  # R² of a fit below which something else was going on
@@ -102,10 +104,7 @@ def numbers(text: str, rows: int, columns: int, name: str) -> torch.Tensor:
 @guard()
 def _code() -> None:
     st.subheader("The code, with every number", anchor=False)
-    piece = st.segmented_control(
-        "Piece", list(PIECES), default="One head", required=True, key="scratch.piece", bind="query-params",
-        label_visibility="collapsed",
-    )  # fmt: skip
+    piece = one_of("Piece", list(PIECES), default="One head", key="scratch.piece", label_visibility="collapsed")
     st.code(_source(PIECES[piece]), language="python")
     {"One head": _one_head, "Several heads": _several_heads, "Masks": _masks}[piece]()
 
@@ -140,8 +139,10 @@ def _one_head() -> None:
         for column, (name, about, values, across, limit, hidden) in zip(st.columns(3), row, strict=True):
             with column:
                 st.markdown(f"**`{name}`**  \n:small[{plain(about)}]")
-                chart = charts.matrix(values, words, across, limit, hidden)
-                draw(chart, f"scratch-{name}", f"{name}, {len(words)} by {len(across)}: {about}")
+                draw(
+                    charts.matrix, values, words, across, limit, hidden, key=f"scratch-{name}",
+                    says=f"{name}, {len(words)} by {len(across)}: {about}",
+                )  # fmt: skip
     st.caption(
         f"The same numbers through `torch.nn.functional.scaled_dot_product_attention`: the largest difference is "
         f"{found.difference:.0e}."
@@ -165,7 +166,14 @@ def _several_heads() -> None:
             with column:
                 st.markdown(f"**Head {head + 1}**  \n:small[its weights: {8 // heads} of the 8 numbers a word]")
                 values = weights[0, head].numpy()
-                draw(charts.matrix(values, words, words), f"scratch-head-{head}", f"The weights of head {head + 1}")
+                draw(
+                    charts.matrix,
+                    values,
+                    words,
+                    words,
+                    key=f"scratch-head-{head}",
+                    says=f"The weights of head {head + 1}",
+                )
     st.caption(
         f"Same words, same mask, {heads} way{'s' * (heads > 1)} to look. The same weights in "
         f"`torch.nn.MultiheadAttention`: the largest difference of the outputs is "
@@ -181,7 +189,14 @@ def _masks() -> None:
             about = {"causal": "no later word", "padding": "not the last word", "both": "causal & padding"}[kind]
             st.markdown(f"**{kind.capitalize()}**  \n:small[{about}]")
             seen = allowed(len(words), kind).float().numpy()
-            draw(charts.matrix(seen, words, words), f"scratch-mask-{kind}", f"The {kind} mask: 1 where a word may look")
+            draw(
+                charts.matrix,
+                seen,
+                words,
+                words,
+                key=f"scratch-mask-{kind}",
+                says=f"The {kind} mask: 1 where a word may look",
+            )
     st.caption(
         "A row for each word that looks, a column for each it may look at: 1 is yes. A word that may look at nothing "
         "gathers nothing, zeros; in `torch.nn.MultiheadAttention` its row would be NaN, which then spreads."
@@ -200,7 +215,7 @@ def _positions() -> None:
     table = positions.trained_table() if kind == "learned" else None
     found = positions.encoding(kind, **chosen, table=table)
     with right:
-        draw(charts.encoding(found), "positions-picture", f"{kind} positions, a row for each token")
+        draw(charts.encoding, found, key="positions-picture", says=f"{kind} positions, a row for each token")
     below = [("What distance alone does to a score", charts.by_distance, f"{found.effect}, by tokens apart")]
     if found.pairs is not None:
         below.append(("What every two places do to it", charts.pairs, f"{found.effect}, for every two tokens"))
@@ -209,7 +224,7 @@ def _positions() -> None:
     for column, (title, chart, says) in zip(st.columns(len(below), gap="medium"), below, strict=True):
         with column:
             st.markdown(f"**{title}**")
-            draw(chart(found), f"positions-{chart.__name__}", says)
+            draw(chart, found, key=f"positions-{chart.__name__}", says=says)
     with st.expander("The code", icon=":material/code:"):
         st.code(_source(CODE[kind]), language="python")
 
@@ -234,14 +249,20 @@ def _cost() -> None:
         time, space = st.columns(2, gap="medium")
         with time:
             st.markdown("**Time**  \n:small[of attention from scratch, attention fused, and a layer's linear maps]")
-            draw(charts.seconds(found, log), "cost-seconds", "Measured milliseconds against tokens, and their fit")
+            draw(
+                charts.seconds,
+                found,
+                log,
+                key="cost-seconds",
+                says="Measured milliseconds against tokens, and their fit",
+            )
         with space:
             st.markdown("**Memory**  \n:small[of the tensors that exist at once]")
-            draw(charts.space(found, log), "cost-space", "Megabytes against tokens")
+            draw(charts.space, found, log, key="cost-space", says="Megabytes against tokens")
         part, fits = st.columns(2, gap="medium")
         with part:
             st.markdown("**Which part of a layer's time grows how**")
-            draw(charts.shares(found), "cost-shares", "Shares of the constant, linear and quadratic terms")
+            draw(charts.shares, found, key="cost-shares", says="Shares of the constant, linear and quadratic terms")
         with fits:
             st.markdown("**The fit, a + b · n + c · n²**")
             st.table(_fits(found))
@@ -250,13 +271,13 @@ def _cost() -> None:
 
 def _measure(asked: tuple[int, int]) -> None:
     """Measure now, whatever was measured before; a refusal is shown, and what was there stays."""
-    _measured.clear(*asked)
+    _measured.forget(*asked)
     with guard(), st.spinner(f"Measuring for about {cost.SECONDS:g} seconds …"):
         _measured(*asked)
         st.session_state["cost-measured"] = asked
 
 
-@st.cache_resource(max_entries=16, show_spinner=False)
+@kept()
 def _measured(width: int, heads: int) -> cost.Cost:
     return cost.measure(width=width, heads=heads, device=settings().device)
 
@@ -314,4 +335,4 @@ def _row(*names: str) -> dict:
 
 
 def _source(pieces: tuple[Callable, ...]) -> str:
-    return "\n\n".join(inspect.getsource(piece).rstrip() for piece in pieces)
+    return "\n\n".join(source_of(piece).rstrip() for piece in pieces)

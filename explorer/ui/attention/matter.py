@@ -14,9 +14,12 @@ from explorer.ui.attention.predicted import TOP, distinct, place_of, where
 from explorer.ui.attention.question import KNOWN, Asked, patterns_of
 from explorer.ui.attention_views import Selection
 from explorer.ui.draw import draw
+from explorer.ui.kept import kept
 from explorer.ui.page import guard, plain
 from explorer.ui.person import person
-from explorer.ui.watch import job_of, watch
+from explorer.ui.pickers import remembered
+from explorer.ui.row import one_of
+from explorer.ui.watch import broke_off, job_of, watch
 from explorer.zoo.model import Model
 
 QUICK = 2000  # inputs of a sweep that run without being asked for
@@ -30,7 +33,8 @@ def worth(model: Model, asked: Asked, found: AttentionPatterns, chosen: Selectio
         st.caption("The heads of this network can be seen, but not reached, so none can be taken away.")
         return
     how = how or _how("ablate-how")
-    if model.card.parameters > LARGE and not st.toggle("Take the chosen heads away", key="ablate-now"):
+    if model.card.parameters > LARGE and not st.toggle("Take the chosen heads away", key="ablate-now",
+                                                           bind="query-params"):  # fmt: skip
         return
     try:
         done = _ablated(model, asked, heads_of(chosen), how)
@@ -57,9 +61,13 @@ def _told(done: Ablation, chosen: Selection) -> None:
     later = dict(zip(done.after.top[place], done.after.probabilities[place], strict=True))
     without = [float(later[word]) for word in words]
     draw(
-        charts.likely(distinct(words), done.before.probabilities[place][:TOP], without),
-        "ablated", f"The likeliest answers with and without {named(chosen)}",
-    )  # fmt: skip
+        charts.likely,
+        distinct(words),
+        done.before.probabilities[place][:TOP],
+        without,
+        key="ablated",
+        says=f"The likeliest answers with and without {named(chosen)}",
+    )
     if done.output_before == done.output_after:
         st.caption(f"Its output stays the same: {plain(done.output_before) or 'nothing'}")
     else:
@@ -78,16 +86,17 @@ def matter(model: Model, asked: Asked) -> None:
     how = _how("sweep-how")
     passes = price(model, asked.given, asked.second)
     st.markdown("**Each head, taken away alone**, on this input: by how much the loss rises, in nats.")
-    if passes > QUICK and not st.toggle(f"Measure it: {passes:,} passes", key="sweep-now"):
+    if passes > QUICK and not st.toggle(f"Measure it: {passes:,} passes", key="sweep-now",
+                                              bind="query-params"):  # fmt: skip
         return
     swept = _swept(model, asked, how)
     for part, values in swept.changes.items():
         at = (chosen.layer, chosen.heads[0]) if part == chosen.part else None
         if len(swept.changes) > 1:
             st.markdown(f"*{part}*")
-        event = st.altair_chart(
-            charts.heads(values, "rise of the loss", chosen=at), width="stretch", on_select="rerun",
-            key=f"sweep-{part}", selection_mode=["head"],
+        event = draw(
+            charts.heads, values, "rise of the loss", chosen=at, key=f"sweep-{part}",
+            says="The rise of the loss without each head", on_select="rerun", selection_mode=["head"],
         )  # fmt: skip
         clicked(event, found, chosen, part)
     st.caption(f"The intact network's loss is {swept.loss:.3f}. {passes:,} passes; click a head to choose it.")
@@ -106,8 +115,8 @@ def _census(model: Model, how: str) -> None:
         return
     count = st.slider("Test examples", 10, 300, 50, step=10, key="census-texts", bind="query-params")
     if st.button("Measure all heads", icon=":material/flag:", key="census-start"):
-        st.query_params["census"] = census.start(Census(model.card.ref, count, how), person())
-    id = st.query_params.get("census", "")
+        st.session_state["census"] = census.start(Census(model.card.ref, count, how), person())
+    id = remembered("census")
     if id:
         _progress(id, model.card.ref)
 
@@ -121,8 +130,8 @@ def _progress(id: str, ref: str) -> None:
     if job and not job.over:
         watch(id, "census", lambda: _standing(id, asked))
         return
-    if job and job.error:
-        st.warning(plain(job.error))
+    if len(census.rows(id)) < asked.texts:
+        st.warning(plain(broke_off(job)))
     _standing(id, asked)
 
 
@@ -139,9 +148,11 @@ def _standing(id: str, asked: Census) -> None:
         if len(found.parts) > 1:
             st.markdown(f"*{part}*")
         draw(
-            charts.heads(mean, "mean rise of the loss"),
-            f"census-{part}",
-            "By how much the loss rises without each head",
+            charts.heads,
+            mean,
+            "mean rise of the loss",
+            key=f"census-{part}",
+            says="By how much the loss rises without each head",
         )
     table = pd.DataFrame(
         {
@@ -160,17 +171,14 @@ def _standing(id: str, asked: Census) -> None:
 
 
 def _how(key: str) -> str:
-    return st.segmented_control(
-        "The head's output becomes", list(HOW), default="zero", required=True, key=key, bind="query-params",
-        format_func=HOW.__getitem__,
-    )  # fmt: skip
+    return one_of("The head's output becomes", list(HOW), default="zero", key=key, format_func=HOW.__getitem__)
 
 
-@st.cache_resource(max_entries=64, show_spinner="Taking the head away …", hash_funcs=KNOWN)
+@kept("Taking the head away …", known=KNOWN)
 def _ablated(_model: Model, asked: Asked, heads: tuple[tuple[str, int, int], ...], how: str) -> Ablation:
     return ablate(_model, asked.given, heads, how, asked.second)
 
 
-@st.cache_resource(max_entries=16, show_spinner="Taking each head away …", hash_funcs=KNOWN)
+@kept("Taking each head away …", known=KNOWN)
 def _swept(_model: Model, asked: Asked, how: str) -> Sweep:
     return sweep(_model, asked.given, how, asked.second)

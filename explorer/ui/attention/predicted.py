@@ -46,17 +46,24 @@ def predicted(model: Model, asked: Asked, chosen: Selection = USUAL) -> None:
     st.caption(f"{told}{truth if found.kind != 'masked' else ''}")
     st.markdown(f"Likeliest{where(found, place)}")
     draw(
-        charts.likely(distinct(found.top[place][:TOP]), found.probabilities[place][:TOP], None),
-        "predictions",
-        f"The likeliest answers: {', '.join(found.top[place][:3])}",
+        charts.likely,
+        distinct(found.top[place][:TOP]),
+        found.probabilities[place][:TOP],
+        None,
+        key="predictions",
+        says=f"The likeliest answers: {', '.join(found.top[place][:3])}",
     )
     if np.isfinite(found.surprise).sum() > 1:
         shifted = [position + (found.kind != "masked") for position in found.positions]
         tokens = (*found.tokens, found.actual[-1] or "")
         draw(
-            charts.surprise(tokens, shifted, found.surprise, shifted[place]),
-            "surprise",
-            "How surprising each token was",
+            charts.surprise,
+            tokens,
+            shifted,
+            found.surprise,
+            shifted[place],
+            key="surprise",
+            says="How surprising each token was",
         )
 
 

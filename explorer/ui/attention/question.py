@@ -11,8 +11,11 @@ from explorer.attention import AttentionPatterns, Predictions, attend, predict
 from explorer.errors import ExplorerError
 from explorer.ui import models
 from explorer.ui.attribution.question import picture_example, shown
+from explorer.ui.kept import kept
+from explorer.ui.number import number_input
 from explorer.ui.page import plain
 from explorer.ui.pickers import linked, to_link
+from explorer.ui.pins import Pin, of_picture, of_text
 from explorer.zoo.model import Model
 from explorer.zoo.text import Encoded, TextModel
 
@@ -67,6 +70,11 @@ def question(model: Model) -> Asked:
     return Asked(model.card.ref, text, text, second or None)
 
 
+def pin_of(asked: Asked) -> Pin:
+    """What is read, as a pin; of two texts the first."""
+    return of_text(asked.ref, asked.text) if asked.text else of_picture(asked.ref, asked.key)
+
+
 def _box(label: str, key: str, usual: str, model: TextModel, help: str | None = None) -> str:
     """A box of text that follows the network's own example until somebody writes into it; in the link as `?key=`."""
     state, before = st.session_state, f"{key}-usual"
@@ -98,7 +106,7 @@ def texts_of(model: Model) -> data.Dataset | None:
 @st.fragment
 def _browse(test: data.Dataset) -> None:
     pages = (len(test.texts) - 1) // 8 + 1
-    page = st.number_input(f"Page, of {pages}", 1, pages, 1, key="texts-page")
+    page = number_input(f"Page, of {pages}", 1, pages, 1, key="texts-page")
     for index in range((page - 1) * 8, min(page * 8, len(test.texts))):
         text = test.texts[index]
         if st.button(plain(text), key=f"take-text-{index}", on_click=_take, args=(text,), type="tertiary"):
@@ -133,13 +141,13 @@ def lost(encoded: Encoded) -> Iterator[str]:
         yield f":orange[It does not know: {words}.]"
 
 
-@st.cache_resource(max_entries=32, show_spinner=False, hash_funcs=KNOWN)
+@kept(known=KNOWN)
 def patterns_of(_model: Model, asked: Asked) -> AttentionPatterns:
     """Who looks at whom, with all that it was computed from."""
     return attend(_model, asked.given, asked.second, detail=True)
 
 
-@st.cache_resource(max_entries=32, show_spinner=False, hash_funcs=KNOWN)
+@kept(known=KNOWN)
 def predictions_of(_model: Model, asked: Asked) -> Predictions:
     """What the network expects at every place."""
     return predict(_model, asked.given, text_b=asked.second)

@@ -9,6 +9,7 @@ from explorer.charts import attention as charts
 from explorer.ui.attention.chosen import FIRST, clicked, head_picker, selected
 from explorer.ui.attention.question import KNOWN, Asked, patterns_of
 from explorer.ui.draw import draw
+from explorer.ui.kept import kept
 from explorer.ui.page import guard, plain
 from explorer.ui.runs import open_run
 from explorer.ui.transport import transport
@@ -50,7 +51,8 @@ def short(found: RoleScores) -> dict[str, list[list[str]]]:
 def roles(model: Model, asked: Asked) -> None:
     """The map of heads, one head in full, and the course over training."""
     slow = recorded(model.card.ref) is None and model.card.parameters > SMALL
-    if slow and not st.toggle(f"Score all heads on {TEXTS} test examples: some minutes", key="score-now"):
+    if slow and not st.toggle(f"Score all heads on {TEXTS} test examples: some minutes", key="score-now",
+                              bind="query-params"):  # fmt: skip
         return
     found = scores_of(model)
     reading = patterns_of(model, asked)
@@ -65,20 +67,17 @@ def roles(model: Model, asked: Asked) -> None:
         if len(found.parts) > 1:
             st.markdown(f"*{name}*")
         at = (chosen.layer, chosen.heads[0]) if name == chosen.part else None
-        event = st.altair_chart(
-            charts.role_map(part, at, known),
-            width="stretch",
-            on_select="rerun",
-            key=f"roles-{name}",
-            selection_mode=["head"],
-        )
+        event = draw(
+            charts.role_map, part, at, known, key=f"roles-{name}", says="What each head does",
+            on_select="rerun", selection_mode=["head"],
+        )  # fmt: skip
         clicked(event, reading, chosen, name)
     part = found.parts[chosen.part]
     layer, head = chosen.layer, chosen.heads[0]
     left, right = st.columns([3, 2], gap="large")
     with left:
         st.markdown(f"**Layer {layer + FIRST}, head {head + FIRST}**")
-        draw(charts.role_bars(part, layer, head), "role-bars", "The scores of the chosen head for every role")
+        draw(charts.role_bars, part, layer, head, key="role-bars", says="The scores of the chosen head for every role")
     with right:
         with st.container(horizontal=True):
             st.metric("Entropy", f"{part.entropy[layer, head]:.2f} nats")
@@ -95,7 +94,13 @@ def _over_training(model: Model) -> None:
     st.subheader("When did that come about?", anchor=False)
     parsed = zoo.parse(model.card.ref)
     if known := recorded_course(model.card.ref):
-        draw(charts.role_course(known, max(known)), "course", "The best head's score for each role over training")
+        draw(
+            charts.role_course,
+            known,
+            max(known),
+            key="course",
+            says="The best head's score for each role over training",
+        )
         st.caption("Recorded as the shipped network was trained: the best head of each role, above shuffled.")
         return
     if parsed.source != "run":
@@ -106,7 +111,8 @@ def _over_training(model: Model) -> None:
         )
         return
     run = open_run(f"run:{parsed.name}")
-    if not st.toggle(f"Score all heads at its {len(run.checkpoints)} checkpoints", key="course-now"):
+    if not st.toggle(f"Score all heads at its {len(run.checkpoints)} checkpoints", key="course-now",
+                     bind="query-params"):  # fmt: skip
         return
     known = {}
     bar = st.progress(0.0)
@@ -115,12 +121,12 @@ def _over_training(model: Model) -> None:
         bar.progress((done + 1) / len(run.checkpoints))
     bar.empty()
     at = transport("Checkpoint", run.checkpoints, key="checkpoint", format=lambda step: f"step {step}")
-    draw(charts.role_course(known, at), "course", "The best head's score for each role over training")
+    draw(charts.role_course, known, at, key="course", says="The best head's score for each role over training")
     then = _scored(zoo.load(f"{run.ref}@{at}"))
     for name, part in then.parts.items():
-        draw(charts.role_map(part), f"roles-then-{name}", f"What each head does at step {at}")
+        draw(charts.role_map, part, key=f"roles-then-{name}", says=f"What each head does at step {at}")
 
 
-@st.cache_resource(max_entries=64, show_spinner="Scoring every head …", hash_funcs=KNOWN)
+@kept("Scoring every head …", known=KNOWN)
 def _scored(model: Model) -> RoleScores:
     return score(model)

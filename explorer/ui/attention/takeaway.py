@@ -15,6 +15,7 @@ from explorer.ui.attention.roles import short
 from explorer.ui.attention_views import Selection
 from explorer.ui.give import give, link, png_of
 from explorer.ui.page import plain
+from explorer.ui.pickers import choose
 from explorer.zoo.model import Model
 
 FIGURES = {"heads": "Lines", "matrix": "Matrix", "grid": "All heads", "image": "Over the picture"}  # by view
@@ -27,8 +28,8 @@ def takeaway(
     st.subheader("Take it away", anchor=False)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         views = [view for view in FIGURES if found.patches or view != "image"]
-        usual = views.index(chosen.view) if chosen.view in views else views.index("matrix")
-        view = st.selectbox("Figure", views, usual, key=f"figure-{chosen.view}", format_func=FIGURES.get, width=180)
+        usual = chosen.view if chosen.view in views else "matrix"
+        view = choose("Figure", views, usual, f"figure-{chosen.view}", FIGURES.__getitem__, width=180)
         make = partial(_figure, found, view, chosen, scores)
         give("PNG", lambda: export.png(make(), 3), f"attention-{view}.png")
         give("SVG", lambda: export.svg(make()), f"attention-{view}.svg")

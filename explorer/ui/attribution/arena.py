@@ -63,21 +63,35 @@ def _measures(model: Model, question: Question, methods: dict[str, Settings], fo
         help=f"Explains {REPEATS} nearby pictures as well: that much more work.",
     )
     with st.spinner("Measuring …", show_time=True):
-        measured = [marks(question, a.method, methods[a.method], REPEATS if often else 0) for a in found]
+        measured = marks(question, {a.method: methods[a.method] for a in found}, REPEATS if often else 0)
     titles = [answer.title for answer in found]
     table(measured, titles)
     if question.example.mask is None:
         st.caption("Where the object really is, is not known for this picture: nothing is scored against it.")
     left, right = st.columns(2, gap="large")
     with left:
-        draw(charts.curves(measured, titles, "deletion"), "deletion", "Probability as important pixels are taken out")
+        draw(
+            charts.curves,
+            measured,
+            titles,
+            "deletion",
+            key="deletion",
+            says="Probability as important pixels are taken out",
+        )
     with right:
-        draw(charts.curves(measured, titles, "insertion"), "insertion", "Probability as important pixels are shown")
+        draw(
+            charts.curves,
+            measured,
+            titles,
+            "insertion",
+            key="insertion",
+            says="Probability as important pixels are shown",
+        )
     if len(found) > 1:
         with st.expander("Do they agree?", icon=":material/handshake:"):
             st.caption("Spearman's rank correlation of the sizes of every two maps; 0 is what chance gives.")
             matrix = agreement([answer.found for answer in found])
-            draw(charts.agreement(matrix, titles), "agreement", "Rank correlation of every two maps")
+            draw(charts.agreement, matrix, titles, key="agreement", says="Rank correlation of every two maps")
     takeaway(model, question, [answer.found for answer in found], measured, titles, view)
 
 

@@ -12,7 +12,8 @@ from explorer.charts import attribution as charts
 from explorer.ui.draw import draw
 from explorer.ui.page import guard, plain
 from explorer.ui.person import person
-from explorer.ui.watch import job_of, watch
+from explorer.ui.pickers import remembered, segments
+from explorer.ui.watch import broke_off, job_of, watch
 from explorer.zoo.model import Model
 
 OVERHEAD = 85  # passes that the measures of one map take: two curves, and the squares of infidelity
@@ -29,9 +30,10 @@ def board(model: Model, question: Question, methods: dict[str, Settings]) -> Non
     with right, guard():
         if st.button("Start the race", type="primary", icon=":material/flag:", key="race", width="stretch"):
             asked = Race(model.card.ref, chosen, images, question.layer, question.seed)
-            st.query_params["board"] = leaderboard.start(asked, person())
+            st.session_state["board"] = leaderboard.start(asked, person())
     own = zoo.parse(model.card.ref).name
-    id = st.query_params.get("board", own if own in leaderboard.recorded() else "")
+    usual = own if own in leaderboard.recorded() else ""
+    id = remembered("board", usual)
     if not id:
         st.info("Nothing raced yet. The result has a link of its own.", icon=":material/leaderboard:")
         return
@@ -53,8 +55,8 @@ def _race(id: str) -> None:
     if job and not job.over:
         watch(id, "race", lambda: _standing(id, leaderboard.race(id)))
     else:
-        if job and job.error:
-            st.warning(plain(job.error))
+        if len(leaderboard.rows(id)) < race.images and id not in leaderboard.recorded():
+            st.warning(plain(broke_off(job)))
         _standing(id, race)
 
 
@@ -70,10 +72,10 @@ def _standing(id: str, race: Race) -> None:
     st.markdown(f"**{plain(race.ref)}**, {found.images} of {race.images} test images")
     names = [kind.name for kind in kinds]
     first = "mass" if "mass" in names else "deletion"
-    picked = st.segmented_control("Measure", names, default=first, required=True, key="board-measure")
+    picked = segments("Measure", [first, *(name for name in names if name != first)], "board-measure")
     kind = kinds[names.index(picked)]
     st.caption(kind.about)
-    draw(charts.standing(found, kind, titles), f"standing-{picked}", f"The methods by {picked}")
+    draw(charts.standing, found, kind, titles, key=f"standing-{picked}", says=f"The methods by {picked}")
     frame = pd.DataFrame({"method": titles})
     for column, kind in enumerate(kinds):
         arrow = "↓" if kind.better == "lower" else "↑"

@@ -3,13 +3,10 @@
 from collections.abc import Sequence
 
 import numpy as np
-import streamlit as st
 
 from explorer.attribution.arena import Answer
 from explorer.attribution.base import METHODS, Attribution
 from explorer.ui.heatmaps import Tile, View, heatmaps
-
-DEFAULT = View()
 
 
 def tiles(answers: Sequence[Answer], mask: np.ndarray | None = None) -> list[Tile]:
@@ -34,31 +31,5 @@ def _refused(answer: Answer, answers: Sequence[Answer]) -> Tile:
 
 
 def show(drawn: Sequence[Tile], key: str, side: int = 200) -> View:
-    """Draw tiles; how they are seen is `?show=`, `?opacity=`, `?scale=` and `?outline=` in the URL."""
-    view = heatmaps(drawn, key, _from_link(), side)
-    for name, value in (("show", view.show), ("opacity", f"{view.opacity:g}"), ("scale", view.scale),
-                        ("outline", str(view.outline).lower())):  # fmt: skip
-        usual = getattr(DEFAULT, name)
-        usual = f"{usual:g}" if name == "opacity" else str(usual).lower() if name == "outline" else usual
-        if value == usual:
-            st.query_params.pop(name, None)
-        else:
-            st.query_params[name] = value
-    return view
-
-
-def _from_link() -> View:
-    """The view that the URL asks for; what it says wrongly is as usual."""
-    asked = st.query_params
-    shown = asked.get("show", DEFAULT.show)
-    scale = asked.get("scale", DEFAULT.scale)
-    try:
-        opacity = float(asked.get("opacity", DEFAULT.opacity))
-    except ValueError:
-        opacity = DEFAULT.opacity
-    return View(
-        shown if shown in ("signed", "size", "for", "against") else DEFAULT.show,
-        opacity if 0 <= opacity <= 1 else DEFAULT.opacity,
-        scale if scale in ("each", "shared") else DEFAULT.scale,
-        asked.get("outline", "true") != "false",
-    )
+    """Draw tiles; how they are seen is `?show=`, `?opacity=`, `?scale=` and `?outline=` in the URL of every view."""
+    return heatmaps(drawn, key, side=side, prefix="")

@@ -7,6 +7,7 @@ from explorer.attribution import METHODS, unfit
 from explorer.attribution.arena import DEFAULT, Settings, estimate, fitting, settled
 from explorer.params import params
 from explorer.ui.controls import controls
+from explorer.ui.number import number_input
 from explorer.ui.page import plain
 from explorer.ui.pickers import linked, to_link
 from explorer.zoo.model import Model
@@ -42,7 +43,7 @@ def methods(model: Model, aside: DeltaGenerator, key: str = "methods") -> dict[s
     refused = [f"**{METHODS[name].facts['title']}**: {plain(why)}" for name in METHODS if (why := unfit(model, name))]
     with aside, st.expander("Settings of the methods", icon=":material/tune:"):
         values = {name: _settings(name) for name in chosen}
-        st.number_input("Seed of all chance", 0, 9999, 0, key="seed", bind="query-params")
+        number_input("Seed of all chance", 0, 2**31 - 1, 0, key="seed")
     if refused:
         with aside, st.expander(f"{len(refused)} that don't go with this network", icon=":material/block:"):
             st.markdown("\n".join(f"- {line}" for line in refused))

@@ -1,21 +1,26 @@
 """A and B: pin what is asked now, change anything, and compare on one scale."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import streamlit as st
 
 from explorer import zoo
 from explorer.attribution import METHODS
 from explorer.attribution.agreement import correlation, ranks
-from explorer.attribution.arena import Question, Settings, ask
+from explorer.attribution.arena import Question, Settings, ask, settled
 from explorer.attribution.base import Attribution
+from explorer.params import params
 from explorer.ui.attribution.maps import show, tile
-from explorer.ui.attribution.question import dataset, of_test
+from explorer.ui.attribution.question import answer, example_of
+from explorer.ui.controls import read_as, text_of
 from explorer.ui.heatmaps import Tile
 from explorer.ui.page import plain
+from explorer.ui.pickers import agreed, choose
+from explorer.ui.pins import Pin, chip, of_picture
 from explorer.zoo.model import Model
 
-PIN = "pinned"  # in the session: what is A
-FIELDS = ("model", "example", "target", "versus", "layer", "method")  # of a pin, as they stand in the URL
+FIELDS = ("target", "versus", "layer", "seed", "method", "settings")  # what a pin of this page has more than a picture
 
 
 def pinned(model: Model, question: Question, methods: dict[str, Settings]) -> None:
@@ -24,24 +29,17 @@ def pinned(model: Model, question: Question, methods: dict[str, Settings]) -> No
     if not names:
         st.info("Choose at least one method on the left.", icon=":material/arrow_back:")
         return
-    usual = names[0]
-    if st.session_state.get("pin-method") not in names:
-        st.session_state["pin-method"] = usual
-    method = st.selectbox("Method", names, key="pin-method", format_func=lambda name: METHODS[name].facts["title"])
-    with st.container(horizontal=True):
-        st.button("Pin this as A", icon=":material/keep:", on_click=_pin, args=(question, method, methods[method]))
-        if PIN in st.session_state:
-            st.button("Let go of A", icon=":material/keep_off:", on_click=_unpin)
-    a = st.session_state.get(PIN) or _linked()
-    if a is None:
+    method = choose("Method", names, names[0], "pin-method", lambda name: METHODS[name].facts["title"])
+    pin = chip(pin_of(question, method, methods[method]), question.example.pixels)
+    if pin is None:
         st.info("Pin what you see now. Then change the picture, the network, the class, the layer or the method.")
         b = _answer(question, method, methods[method])
         show([tile(b, question.example.mask)], "pinned", 300)
         return
-    first, values = _answer(*a), a[0]
-    second = _answer(question, method, methods[method])
+    a = _a(pin, model, question, method, methods[method])
+    first, second = _answer(*a), _answer(question, method, methods[method])
     drawn = [
-        tile(first, values.example.mask, f"A · {_name(first)}", _said(first)),
+        tile(first, a[0].example.mask, f"A · {_name(first)}", _said(first)),
         tile(second, question.example.mask, f"B · {_name(second)}", _said(second)),
     ]
     if first.scores.shape == second.scores.shape:
@@ -55,47 +53,48 @@ def pinned(model: Model, question: Question, methods: dict[str, Settings]) -> No
     st.caption(f"{told} **One scale for all** above the maps puts A and B on the same scale.")
 
 
+def pin_of(question: Question, method: str = "", values: Settings = ()) -> Pin:
+    """What is asked, as a pin; other pages take the network and the picture of it."""
+    told = ";".join(f"{name}={text_of(value)}" for name, value in values)
+    more = (question.target, question.versus, question.layer, question.seed, method, told)
+    return of_picture(question.ref, question.example.key, more)
+
+
+def _a(pin: Pin, model: Model, question: Question, method: str, values: Settings) -> tuple[Question, str, Settings]:
+    """What is pinned, as a question; what the pin leaves open, or what is none here, is as in B."""
+    agreed(pin.ref)
+    loaded = zoo.load(pin.ref)
+    fits = loaded.card.task == "image-classification"
+    other, example = loaded if fits else model, example_of(loaded, pin) or question.example
+    more = dict(zip(FIELDS, pin.more, strict=False)) if fits else {}
+    target = _number(more.get("target", ""), other)
+    a = Question(
+        other.card.ref, example, int(answer(other, example).argmax()) if target is None else target,
+        _number(more.get("versus", ""), other), more.get("layer", ""),
+        int(more["seed"]) if more.get("seed", "").isdecimal() and len(more["seed"]) < 10 else question.seed,
+    )  # fmt: skip
+    if more.get("method") in METHODS:
+        method, values = more["method"], _settings(more["method"], more.get("settings", "").split(";"))
+    return a, method, values
+
+
+def _number(text: str, model: Model) -> int | None:
+    """The number of a class."""
+    return int(text) if text.isdecimal() and len(text) < 7 and int(text) < len(model.labels) else None
+
+
+def _settings(method: str, told: Sequence[str]) -> Settings:
+    """A method's settings as a pin has them."""
+    texts, known = dict(one.split("=", 1) for one in told if "=" in one), params(METHODS[method].make)
+    read = {name: read_as(known[name], text) for name, text in texts.items() if name in known}
+    return settled(method, {name: value for name, value in read.items() if value is not None})
+
+
 def _answer(question: Question, method: str, values: Settings) -> Attribution:
     (answer,) = ask(question, {method: values})
     if answer.found is None:
         raise answer.refusal
     return answer.found
-
-
-def _pin(question: Question, method: str, values: Settings) -> None:
-    st.session_state[PIN] = (question, method, values)
-    parts = (question.ref, _place(question), question.target, question.versus, question.layer, method)
-    st.query_params["a"] = "|".join("" if part is None else str(part) for part in parts)
-
-
-def _unpin() -> None:
-    st.session_state.pop(PIN, None)
-    st.query_params.pop("a", None)
-
-
-def _place(question: Question) -> str:
-    """The number of a test picture; what was uploaded can't be in a link."""
-    return question.example.key.rpartition("/")[2] if "/test/" in question.example.key else ""
-
-
-def _linked() -> tuple[Question, str, Settings] | None:
-    """The pin that the URL names, of a test picture; None where it names none that can be made again."""
-    parts = st.query_params.get("a", "").split("|")
-    if len(parts) != len(FIELDS) or not parts[1].isdigit() or parts[5] not in METHODS:
-        return None
-    ref, index, target, versus, layer, method = parts
-    model = zoo.load(ref)
-    test = dataset(model)
-    if test is None or int(index) >= len(test):
-        return None
-    question = Question(
-        ref,
-        of_test(model, test, int(index)),
-        int(target) if target.isdigit() else None,
-        int(versus) if versus.isdigit() else None,
-        layer,
-    )
-    return question, method, ()
 
 
 def _name(found: Attribution) -> str:

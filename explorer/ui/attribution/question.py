@@ -1,7 +1,5 @@
 """What is asked: a picture, and the class that is to be explained."""
 
-import hashlib
-
 import numpy as np
 import streamlit as st
 
@@ -10,11 +8,15 @@ from explorer.attribution import map_layer, map_layers, why
 from explorer.attribution.arena import Example, Question
 from explorer.attribution.explain import classifies_pictures, seen
 from explorer.errors import ExplorerError
-from explorer.settings import MB, settings
-from explorer.ui.examples import opened
+from explorer.ui import uploads
+from explorer.ui.kept import kept
+from explorer.ui.models import answered
+from explorer.ui.number import number_input
 from explorer.ui.page import plain
 from explorer.ui.pickers import choose
 from explorer.ui.pictures import enlarge
+from explorer.ui.pins import Pin, held
+from explorer.ui.row import one_of
 from explorer.zoo.model import Model
 
 SIDE = 224  # pixels on the screen
@@ -38,7 +40,7 @@ def question(model: Model) -> Question:
 
 def answer(model: Model, example: Example) -> np.ndarray:
     """Class probabilities of one example, (classes,)."""
-    return model.predict(example.pixels)[0]
+    return answered(model, example.pixels)
 
 
 def dataset(model: Model, split: str = "test") -> data.Dataset | None:
@@ -59,21 +61,23 @@ def of_test(model: Model, test: data.Dataset, index: int) -> Example:
     return Example(key, test.x[index : index + 1], int(test.y[index]), mask)
 
 
+def example_of(model: Model, pin: Pin) -> Example | None:
+    """The pinned picture: a test picture of the pinned network, or one that was brought in this session."""
+    if (picture := held(pin)) is not None:
+        return Example(pin.brought, picture)
+    test = dataset(model)
+    return None if test is None or pin.index is None or pin.index >= len(test) else of_test(model, test, pin.index)
+
+
 def picture_example(model: Model) -> Example:
     """The chosen picture: one of the network's test split, or the person's own."""
     test = dataset(model)
     place = st.container()
-    upload = st.file_uploader(
-        "Or your own picture",
-        type=["png", "jpg", "jpeg", "webp", "bmp", "gif", "tif", "tiff"],
-        max_upload_size=max(1, settings().limits.upload // MB),
-        key="picture",
-    )
-    if upload is not None:
-        picture = opened(upload)
-        if getattr(picture, "n_frames", 1) > 1:
-            st.caption(f"It has {picture.n_frames} frames; the first one is explained.")
-        return Example(hashlib.sha256(upload.getvalue()).hexdigest(), picture)
+    own = uploads.picture("Or your own picture", "picture")
+    if own is not None:
+        if own.moves:
+            st.caption("It moves; its first frame is explained.")
+        return Example(own.key, own.image)
     if test is None:
         noise = np.random.default_rng(0).normal(128, 40, (*model.card.shape[1:], 3)).clip(0, 255).astype(np.uint8)
         place.info("Bring a picture: this network's own data are not here. Until then it is shown noise.")
@@ -93,9 +97,9 @@ def _browse(model: Model, test: data.Dataset) -> None:
     probabilities = _answers(model)
     predicted, truth = probabilities.argmax(1), test.y[: len(probabilities)]
     names = ("any", *test.labels)
-    which = st.segmented_control("Answered", ["all", "right", "wrong"], default="all", required=True, key="browse-how")
-    true = st.selectbox("True class", names, key="browse-true")
-    called = st.selectbox("Called", names, key="browse-called")
+    which = one_of("Answered", ["all", "right", "wrong"], default="all", key="browse-how")
+    true = choose("True class", names, "any", "browse-true", str)
+    called = choose("Called", names, "any", "browse-called", str)
     fits = {"all": np.full(len(truth), True), "right": predicted == truth, "wrong": predicted != truth}[which]
     if true != "any":
         fits = fits & (truth == test.labels.index(true))
@@ -106,7 +110,8 @@ def _browse(model: Model, test: data.Dataset) -> None:
         st.caption("There is no such picture in the test split.")
         return
     pages = (len(found) - 1) // SHOWN + 1
-    page = st.number_input(f"Page, of {pages}", 1, pages, 1, key=f"browse-page-{which}-{true}-{called}")
+    page = number_input(f"Page, of {pages}", 1, pages, 1, key=f"browse-page-{which}-{true}-{called}",
+                           bind="query-params")  # fmt: skip
     with st.container(horizontal=True, gap="small"):
         for index in found[(page - 1) * SHOWN : page * SHOWN]:
             with st.container(width=THUMB + 8, gap=None):
@@ -132,7 +137,7 @@ def _answers(model: Model) -> np.ndarray:
     return _predict(model, model.card.ref)
 
 
-@st.cache_resource(max_entries=16, show_spinner="Asking the network about its test pictures …")
+@kept("Asking the network about its test pictures …")
 def _predict(_model: Model, ref: str) -> np.ndarray:
     return _model.predict(dataset(_model).x[:TRIED])
 

@@ -10,6 +10,7 @@ from explorer.charts import attribution as charts
 from explorer.ui.attribution.maps import show, tile
 from explorer.ui.attribution.methods import afford
 from explorer.ui.draw import draw
+from explorer.ui.kept import kept
 from explorer.ui.page import guard
 from explorer.ui.transport import transport
 from explorer.zoo.model import Model
@@ -30,7 +31,7 @@ def sanity(model: Model, question: Question, methods: dict[str, Settings]) -> No
         _film(found, question.example.mask)
 
 
-@st.cache_resource(max_entries=8, show_spinner=False)
+@kept()
 def _cascade(question: Question, methods: tuple[str, ...]) -> Cascade:
     return cascade(question.ref, question.example.pixels, methods, question.target, question.layer, question.seed)
 
@@ -46,7 +47,7 @@ def _film(found: Cascade, mask: np.ndarray | None) -> None:
     ]
     show(drawn, "sanity")
     titles = [METHODS[name].facts["title"] for name in found.methods]
-    draw(charts.cascade(found, titles, at), "cascade", "How like its first map each map still is")
+    draw(charts.cascade, found, titles, at, key="cascade", says="How like its first map each map still is")
 
 
 def _called(found: Cascade, step: int) -> str:

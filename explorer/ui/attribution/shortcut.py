@@ -51,20 +51,22 @@ def shortcut() -> None:
         elif label is None and guess != truth:
             st.warning("Without the tag it is lost.", icon=":material/help:")
     with right:
-        chart = model_charts.answer(probabilities, model.labels, truth)
-        draw(chart, "lesson-answer", f"What the network says: {model.labels[guess]}")
+        draw(
+            model_charts.answer, probabilities, model.labels, truth, key="lesson-answer",
+            says=f"What the network says: {model.labels[guess]}",
+        )  # fmt: skip
     asked = Question(REF, example, guess)
     answers = ask(asked, dict.fromkeys(METHODS, ()))
     drawn = tiles(answers, mask)
     drawn.insert(0, Tile("The picture", "outlined: the tag" if mask is not None else "no tag", None, pixels, mask))
-    show(drawn, "lesson")
+    show(drawn, "tagged")
     if mask is None:
         st.caption("Put the tag back to score the maps against it.")
         return
     found = [one for one in answers if one.found]
     st.markdown("**How well each map finds the tag** (the tag's pixels are the truth here)")
     with st.spinner("Measuring …"):
-        measured = [marks(asked, one.method) for one in found]
+        measured = marks(asked, {one.method: () for one in found})
     table(measured, [one.title for one in found])
     st.page_link(
         "pages/attribution.py",

@@ -13,6 +13,7 @@ from explorer.source import weights_file
 from explorer.ui.give import address, give, link, png_of
 from explorer.ui.heatmaps import View
 from explorer.ui.page import plain
+from explorer.ui.pickers import choose
 from explorer.zoo.model import Model
 
 
@@ -28,11 +29,7 @@ def takeaway(
     st.subheader("Take it away", anchor=False)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         names = [one.method for one in found]
-        if st.session_state.get("take") not in names:
-            st.session_state["take"] = names[0]
-        method = st.selectbox(
-            "Map", names, key="take", format_func=lambda name: METHODS[name].facts["title"], width=260
-        )
+        method = choose("Map", names, names[0], "take", lambda name: METHODS[name].facts["title"], width=260)
         one = found[names.index(method)]
         give("PNG", lambda: png(one, view.show, view.opacity), f"{method}.png")
         give("SVG", lambda: svg(one, view.show, view.opacity).encode(), f"{method}.svg")

@@ -6,17 +6,15 @@ from typing import Any
 
 import streamlit as st
 
-from explorer.data.store import Store
 from explorer.diffusion import Trajectory, frames
 from explorer.diffusion.equation import SEVERAL, update
 from explorer.diffusion.frames import Frames
 from explorer.diffusion.samplers import SAMPLERS, scheduler
 from explorer.diffusion.wish import Wish, fulfil
-from explorer.settings import settings
+from explorer.store import ANSWERS
 from explorer.ui.film import Equation, Reel, Track
 from explorer.zoo.denoiser import Denoiser
 
-SHARE = 4  # part of what data sets may fill that is kept of trajectories beside them
 TELL = 0.2  # seconds between two looks at whether the person has moved on
 SYMBOLS = {  # what a step is made of → its symbol, and the reel that shows it
     "clean": ("x̂₀", 1),
@@ -30,15 +28,10 @@ BENT = "This network's scheduler cuts what is believed at ±1, or draws other no
 LOW = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 
 
-@st.cache_resource
-def _store() -> Store:
-    return Store(lambda: settings().limits.cache // SHARE)
-
-
 def worked_out(key: Hashable, make: Callable[[Callable[[float], None]], Any], words: str) -> Any:
     """What `make` gives, kept under a key; it is told how to say the share that is done.
 
-    What is kept knows its `nbytes`. Saying the share lets Streamlit end the work where the person has moved on.
+    Saying the share lets Streamlit end the work where the person has moved on.
     """
 
     def begin() -> Any:
@@ -55,7 +48,7 @@ def worked_out(key: Hashable, make: Callable[[Callable[[float], None]], Any], wo
         finally:
             place.empty()
 
-    return _store().get(key, begin)
+    return ANSWERS.get(key, begin)
 
 
 def drawn(wish: Wish) -> Trajectory:
@@ -86,17 +79,8 @@ def track(
         noise = shot("noises", model, found, key)
         channels = ", its channels side by side" if model.latent else ""
         reels.append(Reel(f"Predicted noise ε̂{channels}", noise.pictures, noise.limits, noise.pictures.shape[-1] == 1))
-    return Track(tuple(reels), labels(found), title, note, equations(model, found) if whole else ())
-
-
-def rests(usual: int, draw: Callable[[int], int]) -> None:
-    """Draw a film at the frame of `?frame=` in the link, or the usual one, and keep where it rests in the link."""
-    asked = st.query_params.get("frame", "")
-    now = draw(int(asked) if asked.isdecimal() and len(asked) < 5 else usual)
-    if now == usual:
-        st.query_params.pop("frame", None)
-    else:
-        st.query_params["frame"] = str(now)
+    told = worked_out(("equations", key), lambda on_step: equations(model, found), "") if whole else ()
+    return Track(tuple(reels), labels(found), title, note, told)
 
 
 def labels(found: Trajectory) -> tuple[str, ...]:

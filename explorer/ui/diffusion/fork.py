@@ -16,9 +16,11 @@ from explorer.ui.diffusion.drawn import drawn, named, track, worked_out
 from explorer.ui.diffusion.question import fitting_samplers, prompt_box, told_unknown
 from explorer.ui.diffusion.source import own_test, source
 from explorer.ui.film import film
+from explorer.ui.number import number_input
 from explorer.ui.page import guard, plain
 from explorer.ui.pickers import choose
 from explorer.ui.plane import plane
+from explorer.ui.row import one_of
 from explorer.ui.sketch import paint_mask
 from explorer.zoo.denoiser import Denoiser
 
@@ -32,10 +34,7 @@ def fork(model: Denoiser, wish: Wish) -> None:
     ways: dict[str, Callable[[Denoiser, Wish], None]] = {"Fork a step": _fork}
     if model.x_shape != (2,):
         ways |= {"From a picture": _from_picture, "Paint into one": _paint, "Between two": _between}
-    way = st.segmented_control(
-        "Way", list(ways), default="Fork a step", required=True, key="way", bind="query-params",
-        label_visibility="collapsed",
-    )  # fmt: skip
+    way = one_of("Way", list(ways), default="Fork a step", key="way", label_visibility="collapsed")
     ways[way](model, wish)
 
 
@@ -60,9 +59,7 @@ def _fork(model: Denoiser, wish: Wish) -> None:
             changes["sampler"] = sampler
         random = SAMPLERS[changes.get("sampler", wish.sampler)].facts.get("random")
         if random:
-            changes["seed"] = st.number_input(
-                "Seed of the remaining noise", 0, LAST, _next(wish.seed), key="fork-seed", bind="query-params"
-            )
+            changes["seed"] = number_input("Seed of the remaining noise", 0, LAST, _next(wish.seed), key="fork-seed")
         if model.avoids and model.x_shape != (2,):
             changes["guidance"] = st.slider(
                 "Guidance from there", 0.0, 15.0, wish.guidance, step=0.5, key="fork-guidance", bind="query-params"
@@ -165,10 +162,10 @@ def _between(model: Denoiser, wish: Wish) -> None:
     first = wish.conditions[0] if wish.conditions else ""
     left, right = st.columns(2)
     with left:
-        seed = st.number_input("The other seed", 0, LAST, _next(wish.seed), key="other-seed", bind="query-params")
+        seed = number_input("The other seed", 0, LAST, _next(wish.seed), key="other-seed")
     with right:
         if model.kind == "text":
-            other = prompt_box("The other prompt", "other", first)
+            other = prompt_box("The other prompt", "other-prompt", first)
             told_unknown(model, other)
         elif model.kind == "class":
             other = choose("The other class", list(model.labels), first if first in model.labels else model.labels[0],

@@ -15,6 +15,7 @@ from explorer.ui.draw import draw
 from explorer.ui.film import Equation, Reel, Track, film
 from explorer.ui.page import guard
 from explorer.ui.plane import Cloud, plane
+from explorer.ui.row import one_of
 from explorer.zoo.denoiser import Denoiser
 
 FRAMES = 26  # times that are shown
@@ -29,10 +30,13 @@ def forward(model: Denoiser, wish: Wish) -> None:
     """A picture on its way into noise."""
     own = model.config.get("beta_schedule", "linear")
     usual = own if own in SCHEDULES else "linear"
-    name = st.segmented_control(
-        "Noise schedule", list(SCHEDULES), default=usual, required=True, key="schedule", bind="query-params",
+    name = one_of(
+        "Noise schedule",
+        list(SCHEDULES),
+        default=usual,
+        key="schedule",
         format_func=lambda one: SCHEDULES[one].facts["title"],
-    )  # fmt: skip
+    )
     belongs = " It is the one of this network." if name == own and model.config.get("prediction_type") != FLOW else ""
     st.caption(SCHEDULES[name].summary + belongs)
     times = _times(len(schedule(name).betas))
@@ -41,9 +45,9 @@ def forward(model: Denoiser, wish: Wish) -> None:
     every = [schedule(one) for one in SCHEDULES]
     left, right = st.columns(2)
     with left:
-        draw(charts.schedules(every, "signal", int(times[at])), "signal", "The share of signal over the time")
+        draw(charts.schedules, every, "signal", int(times[at]), key="signal", says="The share of signal over the time")
     with right:
-        draw(charts.schedules(every, "snr", int(times[at])), "snr", "The signal-to-noise ratio over the time")
+        draw(charts.schedules, every, "snr", int(times[at]), key="snr", says="The signal-to-noise ratio over the time")
 
 
 def _times(whole: int) -> np.ndarray:

@@ -99,7 +99,7 @@ def _versus(model: Denoiser, wish: Wish) -> None:
         track(model, drawn(replace(wish, conditions=(one,))), replace(wish, conditions=(one,)), name, "", "pictures")
         for name, one in (("A", a), ("B", b))
     ]
-    film(films, "versus", side=140)
+    film(films, "beside", side=140)
 
 
 def _other(prompt: str) -> str:

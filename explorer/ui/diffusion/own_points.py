@@ -1,8 +1,5 @@
 """Your points: draw a distribution, train a network on it in under a minute, and let it draw."""
 
-import csv
-import io
-
 import numpy as np
 import streamlit as st
 
@@ -16,6 +13,7 @@ from explorer.ui.diffusion.cloud import EXTENT, cloud
 from explorer.ui.diffusion.drawn import drawn
 from explorer.ui.page import guard, plain
 from explorer.ui.person import person
+from explorer.ui.pickers import linked, segments, to_link
 from explorer.ui.plane import plane
 from explorer.ui.sketch import draw_points
 from explorer.ui.watch import going, watch
@@ -26,7 +24,7 @@ EPOCHS, STEPS = 200, 3000  # of training: about twenty seconds
 BATCHES = (8, 16, 32, 64, 128, 256)
 WAYS = {"epsilon": "Diffusion", "flow": "Flow matching"}
 SHIPPED = {"epsilon": "zoo:points-diffusion", "flow": "zoo:points-flow"}
-RUNS = "drawn-runs"  # in the session: what was trained on the drawing, by way
+RUNS = "drawn-runs"  # `way=ref,…` of what was trained on the drawing
 
 
 def own_points(model: Denoiser, wish: Wish) -> None:
@@ -43,9 +41,7 @@ def own_points(model: Denoiser, wish: Wish) -> None:
 def _drawing() -> None:
     st.markdown("**Draw** the distribution: spray points, or begin with one of the drawings.")
     points, classes = draw_points("drawing")
-    way = st.segmented_control(
-        "Learn by", list(WAYS), default="epsilon", required=True, key="learn-by", format_func=WAYS.__getitem__
-    )
+    way = segments("Learn by", list(WAYS), "learn-by", WAYS.__getitem__)
     few = len(points) < LEAST
     if st.button("Train on it", type="primary", icon=":material/play_arrow:", disabled=few, key="train-drawing"):
         _start(points, classes, way)
@@ -58,27 +54,27 @@ def _drawing() -> None:
 
 def _start(points: np.ndarray, classes: np.ndarray, way: str) -> None:
     """Keep the drawing as a data set of the person's, and queue a run on it."""
-    name = data.own.add_points(io.BytesIO(_csv(points, classes)), "drawn points", drawn=True)
-    st.session_state.setdefault(own_data.KEY, []).append(name)
+    name = own_data.drawn(points, classes)
     learned, epochs = len(data.load(name, "train")), min(EPOCHS, settings().limits.epochs)
     batch = min(BATCHES, key=lambda size: abs(epochs * max(1, learned // size) - STEPS))
     config = TrainConfig(
         name, "points-denoiser", epochs=epochs, batch_size=batch, lr=3e-3,
         ema=0.995, label_smoothing=0.0, model_settings={"predicts": way},
     )  # fmt: skip
-    st.session_state.setdefault(RUNS, {})[way] = f"run:{training.start(config, person())}"
+    found = _learned() | {way: f"run:{training.start(config, person())}"}
+    st.session_state[RUNS] = ",".join(f"{way}={ref}" for way, ref in found.items())
 
 
-def _csv(points: np.ndarray, classes: np.ndarray) -> bytes:
-    """Points and their classes as lines of a CSV file."""
-    file = io.StringIO()
-    csv.writer(file).writerows((f"{x:.5f}", f"{y:.5f}", "AB"[one]) for (x, y), one in zip(points, classes, strict=True))
-    return file.getvalue().encode()
+def _learned() -> dict[str, str]:
+    """The runs on the drawing, by way, as the link has them."""
+    parts = (part.partition("=") for part in linked(RUNS, "").split(","))
+    return {way: ref for way, _, ref in parts if way in WAYS and ref.startswith("run:")}
 
 
 def _outcome() -> None:
     """The runs on the drawing: one that goes on, and the clouds of those that have ended."""
-    found = st.session_state.get(RUNS, {})
+    found = _learned()
+    to_link(RUNS, st.session_state[RUNS], "")
     if not found:
         st.caption("Until a network has learned your drawing: two spirals, as the shipped networks draw them.")
         _clouds(SHIPPED)

@@ -97,7 +97,7 @@ def _beside(model: Denoiser, wish: Wish) -> None:
     """Diffusion and flow matching, learned from the same points, drawn from the same noise."""
     st.markdown("**Diffusion beside flow matching**, learned from the same points and drawn from the same noise")
     refs = sorted((model.card.ref, OTHER[model.card.ref]))
-    steps = st.select_slider("Steps of both", [1, 2, 3, 5, 10, 20, 50], 20, key="both-steps")
+    steps = st.select_slider("Steps of both", [1, 2, 3, 5, 10, 20, 50], 20, key="both-steps", bind="query-params")
     clouds = []
     for ref in refs:
         other = zoo.load(ref)

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from explorer import data, runs
+from explorer import data
 from explorer.charts import diffusion as charts
 from explorer.diffusion import quality as measuring
 from explorer.diffusion.judges import judge_of, judges
@@ -16,9 +16,10 @@ from explorer.errors import ExplorerError
 from explorer.ui.draw import draw
 from explorer.ui.page import guard, plain
 from explorer.ui.person import person
+from explorer.ui.pickers import choose, remembered
 from explorer.ui.pictures import gallery
-from explorer.ui.watch import job_of, watch
-from explorer.zoo.card import Card
+from explorer.ui.runs import own_networks
+from explorer.ui.watch import broke_off, job_of, watch
 from explorer.zoo.denoiser import Denoiser
 
 SHOWN = 10  # samples of a gallery
@@ -37,9 +38,9 @@ def quality(model: Denoiser, wish: Wish) -> None:
     with right, guard():
         if st.button("Measure", type="primary", icon=":material/straighten:", key="measure", width="stretch"):
             asked = Measurement(model.card.ref, count, wish.sampler, wish.steps, wish.guidance, wish.seed, judge)
-            st.query_params["measured"] = measuring.start(asked, person())
+            st.session_state["measured"] = measuring.start(asked, person())
     st.caption(f"With the sampler, steps and guidance on the left, {wish.guidance:g} now; in the background.")
-    id = st.query_params.get("measured", "")
+    id = remembered("measured")
     if id:
         _measured(model, id)
 
@@ -49,12 +50,10 @@ def _judge(model: Denoiser) -> str:
     try:
         judge_of(model)
     except ExplorerError:
-        mine = [(run, Card.read(runs.folder(run.id) / "card.json")) for run in runs.listing(person())
-                if runs.checkpoints(runs.folder(run.id))]  # fmt: skip
-        fitting = [run.ref for run, card in mine if judges(card, model.card)]
+        fitting = [run.ref for run, card in own_networks() if judges(card, model.card)]
         if not fitting:
             raise
-        return st.selectbox("Who reads the samples", fitting, key="judge")
+        return choose("Who reads the samples", fitting, fitting[0], "judge", str)
     return ""
 
 
@@ -89,8 +88,7 @@ def _measured(model: Denoiser, id: str) -> None:
         return
     found = measuring.found_of(id)
     if found is None:
-        told = job.error if job and job.error else "It was stopped before its end. Start it again."
-        st.warning(plain(told))
+        st.warning(plain(broke_off(job)))
         return
     st.markdown(
         f"**{asked.count} samples**, {plain(asked.sampler)}, {asked.steps} steps, guidance {asked.guidance:g}, "
@@ -103,12 +101,12 @@ def _report(model: Denoiser, found: Report) -> None:
     left, right = st.columns(2, gap="large")
     with left:
         st.markdown("**Is it what was asked for?** A classifier of ours reads the samples, and real ones too")
-        draw(charts.asked(found), "asked", "The share of samples that are as asked")
+        draw(charts.asked, found, key="asked", says="The share of samples that are as asked")
         if len(set(found.asked)) <= 20:
-            draw(charts.by_condition(found), "by-condition", "The share that is as asked, by condition")
+            draw(charts.by_condition, found, key="by-condition", says="The share that is as asked, by condition")
     with right:
         st.markdown("**Is it copying?** How near one training example is, against the fifty nearest")
-        draw(charts.copying(found), "copying", "How near samples are to single training examples")
+        draw(charts.copying, found, key="copying", says="How near samples are to single training examples")
         st.caption(
             f"{found.copies:.1%} of the samples lie left of {COPY:g}, and "
             f"{float((found.copied_real < COPY).mean()):.1%} of real examples, which copy nothing."

@@ -7,6 +7,7 @@ from explorer.diffusion import SAMPLERS
 from explorer.diffusion.samplers import unfit
 from explorer.diffusion.wish import Wish
 from explorer.errors import ExplorerError
+from explorer.settings import settings
 from explorer.ui.controls import controls
 from explorer.ui.page import plain
 from explorer.ui.pickers import choose, linked, to_link
@@ -32,7 +33,7 @@ def question(model: Denoiser) -> Wish:
     sampler = sampler_of(model)
     left_out = ["guidance"] * (not model.avoids or points) + ["count"] * points
     usual = USUAL[model.kind] | ({"steps": 50} if points else {})
-    values = controls(Wish, exclude=left_out, defaults=usual)
+    values = controls(Wish, exclude=left_out, defaults=usual, highest={"steps": settings().limits.steps})
     if points:
         values |= {"count": CLOUD, "guidance": 1.0}
     if conditions == (EVERY,):

@@ -5,7 +5,7 @@ import streamlit as st
 from explorer.diffusion import Trajectory
 from explorer.diffusion.wish import Wish
 from explorer.ui.diffusion.cloud import clouds
-from explorer.ui.diffusion.drawn import drawn, named, rests, track
+from explorer.ui.diffusion.drawn import drawn, named, track
 from explorer.ui.diffusion.takeaway import takeaway
 from explorer.ui.film import film
 from explorer.ui.page import guard, plain
@@ -28,8 +28,7 @@ def reverse(model: Denoiser, wish: Wish) -> None:
 @st.fragment
 @guard()
 def _film(model: Denoiser, wish: Wish, found: Trajectory) -> None:
-    tracks, side = [track(model, found, wish)], SIDES[wish.count > 1]
-    rests(len(found.answers) // 2, lambda at: film(tracks, "reverse", at, side))
+    film([track(model, found, wish)], "reverse", len(found.answers) // 2, SIDES[wish.count > 1])
 
 
 def told(model: Denoiser, found: Trajectory) -> None:

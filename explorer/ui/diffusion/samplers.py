@@ -12,6 +12,7 @@ from explorer.diffusion import SAMPLERS, Trajectory
 from explorer.diffusion.sample import MOST_STEPS
 from explorer.diffusion.samplers import evaluations
 from explorer.diffusion.wish import Wish, fulfil
+from explorer.settings import settings
 from explorer.ui.controls import controls
 from explorer.ui.diffusion.cloud import clouds
 from explorer.ui.diffusion.drawn import drawn, named, track, worked_out
@@ -38,7 +39,8 @@ def samplers(model: Denoiser, wish: Wish) -> None:
             first = name if name in (*fitting, NONE) else fitting[0]
             chosen = choose(f"Sampler {number}", [*fitting, NONE], first, f"s{number}", _title)
             if chosen != NONE:
-                values = controls(Wish, prefix=f"s{number}_", only=("steps",), defaults={"steps": steps})
+                most = {"steps": settings().limits.steps}
+                values = controls(Wish, prefix=f"s{number}_", only=("steps",), defaults={"steps": steps}, highest=most)
                 wishes.append(replace(wish, sampler=chosen, **values))
     reason = not_offered(model)
     if reason:
@@ -79,7 +81,9 @@ def _table(model: Denoiser, wish: Wish, wishes: list[Wish], found: list[Trajecto
     finest = replace(wish, sampler=exact, steps=MOST_STEPS)
     pace = max(one.seconds / len(one.answers) for one in found)
     expected = pace * MOST_STEPS
-    if expected > CHEAP and not st.toggle(f"Compare with {MOST_STEPS:,} steps: about {expected:.0f} s", key="finest"):
+    cheap = 0 if settings().shared else CHEAP  # a thousand steps are nothing to do for everybody who looks in
+    if expected > cheap and not st.toggle(f"Compare with {MOST_STEPS:,} steps: about {expected:.0f} s", key="finest",
+                                                bind="query-params"):  # fmt: skip
         return
     reference = worked_out(("end", finest), lambda on_step: _end(finest, on_step), "Drawing the reference …")
     rows = pd.DataFrame(
@@ -93,7 +97,7 @@ def _table(model: Denoiser, wish: Wish, wishes: list[Wish], found: list[Trajecto
     )
     left, right = st.columns([1, 1.2])
     with left:
-        draw(charts.distances(rows), "distances", "How far each sampler ends from the reference")
+        draw(charts.distances, rows, key="distances", says="How far each sampler ends from the reference")
     with right:
         st.dataframe(rows.style.format({"ms": "{:.0f}", "distance": "{:.4f}"}), hide_index=True, width="stretch")
         st.caption(

@@ -4,8 +4,7 @@ import numpy as np
 import streamlit as st
 
 from explorer import data
-from explorer.settings import MB, settings
-from explorer.ui.examples import opened
+from explorer.ui import uploads
 from explorer.ui.page import plain
 from explorer.zoo.denoiser import Denoiser
 from explorer.zoo.pictures import batches, fit
@@ -20,12 +19,9 @@ def source(model: Denoiser, most: int = 512, key: str = "example") -> np.ndarray
     size = (max(1, round(height * scale)), max(1, round(width * scale)))
     left, right = st.columns([2, 1], vertical_alignment="bottom")
     with right, st.popover("Your own picture", icon=":material/upload:", width="stretch"):
-        upload = st.file_uploader(
-            "A picture", type=["png", "jpg", "jpeg", "webp", "bmp", "gif", "tif", "tiff"],
-            max_upload_size=max(1, settings().limits.upload // MB), key=f"{key}-upload",
-        )  # fmt: skip
-    if upload is not None:
-        return _sized(opened(upload), channels, size)
+        own = uploads.picture("A picture", f"{key}-upload")
+    if own is not None:
+        return _sized(own.image, channels, size)
     test = own_test(model)
     if test is None:
         left.caption("Its own data are not here: this is a soft gradient, until you bring a picture.")

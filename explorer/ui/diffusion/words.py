@@ -42,7 +42,7 @@ def _in_sample(model: Denoiser, wish: Wish, found: Trajectory) -> None:
     names = list(dict.fromkeys(maps.words))
     chosen = st.pills(
         "Words", names, selection_mode="multi", default=[name for name in names if name.lower() not in LITTLE][:6],
-        key="words", persist_state="session",
+        key="words", bind="query-params",
     )  # fmt: skip
     believed = shot("believed", model, found, wish)
     reels = [Reel("Believed picture x̂₀", believed.pictures)]

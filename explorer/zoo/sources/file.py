@@ -15,11 +15,15 @@ def settle(ref: Ref) -> Ref:
     """Name the folder in full and say when its files were written, so that a model saved anew is loaded anew."""
     if settings().shared:
         raise unavailable(ref, "this server is shared, so it opens no folders of its own disk")
-    folder = Path(ref.name).expanduser()
-    if not folder.is_dir():
+    try:
+        folder = Path(ref.name).expanduser()
+        there = folder.is_dir()
+        files = [path for pattern in (*saved.FILES, *saved_diffusion.PATTERNS) for path in folder.glob(pattern)]
+        written = max((path.stat().st_mtime_ns for path in files), default=0)
+    except (OSError, RuntimeError) as error:  # too long a name, one that may not be looked at, nobody's home
+        raise unavailable(ref, f"this folder can't be opened ({error})") from error
+    if not there:
         raise unavailable(ref, "there is no such folder")
-    files = [path for pattern in (*saved.FILES, *saved_diffusion.PATTERNS) for path in folder.glob(pattern)]
-    written = max((path.stat().st_mtime_ns for path in files), default=0)
     return replace(ref, name=str(folder.resolve()), revision=str(written))
 
 

@@ -3,7 +3,7 @@
 import re
 from dataclasses import replace
 
-from explorer import runs
+from explorer import belongings, runs
 from explorer.zoo import own
 from explorer.zoo.card import Card
 from explorer.zoo.refs import Ref
@@ -14,6 +14,7 @@ from explorer.zoo.store import Found
 def settle(ref: Ref) -> Ref:
     """Name the checkpoint to open: the best one unless the ref says which."""
     folder = runs.folder(ref.name)
+    belongings.use(folder.parent)
     step = runs.best(folder) if ref.step is None else ref.step
     kept = runs.checkpoints(folder)
     if step is None or not kept:

@@ -7,6 +7,7 @@ import re
 import shutil
 import tempfile
 import urllib.request
+from http.client import HTTPException  # an answer that breaks off may be one, which is no OSError
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -87,8 +88,8 @@ def fetch(ref: Ref, url: str) -> Path:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             _download(url, path)
-        except OSError as error:  # URLError, a timeout and a full disk are all one
-            reason = getattr(error, "reason", None) or error.strerror or str(error)
+        except (OSError, HTTPException) as error:  # URLError, a timeout and a full disk are all one
+            reason = getattr(error, "reason", None) or getattr(error, "strerror", None) or str(error)
             raise unavailable(ref, f"its weights could not be downloaded from {url} ({reason})") from error
     promised = re.search(r"-([0-9a-f]{8,})\.", path.name)
     with path.open("rb") as file:

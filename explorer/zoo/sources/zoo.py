@@ -1,9 +1,11 @@
 """`zoo:<name>`: the models that ship with the explorer."""
 
+import contextlib
 import re
 from dataclasses import replace
 from pathlib import Path
 
+from explorer.errors import ExplorerError
 from explorer.zoo import own, saved
 from explorer.zoo.card import Card
 from explorer.zoo.refs import Ref
@@ -15,8 +17,12 @@ PRETRAINED = "pretrained"  # beside the card: a language model as transformers s
 
 
 def shipped() -> list[Card]:
-    """The cards of the shipped models, in order of their names."""
-    return [_card(path) for path in sorted(SHIPPED.glob("*/card.json"))]
+    """The cards of the shipped models, in order of their names; a damaged one is told when that model is opened."""
+    found = []
+    for path in sorted(SHIPPED.glob("*/card.json")):
+        with contextlib.suppress(ExplorerError):
+            found.append(_card(path))
+    return found
 
 
 def recorded(ref: str) -> bool:
@@ -24,7 +30,7 @@ def recorded(ref: str) -> bool:
     return (SHIPPED / ref.removeprefix("zoo:") / "config.json").is_file()
 
 
-@SOURCES.register("zoo", form="zoo:<name>", pattern=re.compile(r"(?P<name>[a-z0-9]+(-[a-z0-9]+)*)"))
+@SOURCES.register("zoo", form="zoo:<name>", pattern=re.compile(r"(?P<name>(?=.{1,60}\Z)[a-z0-9]+(-[a-z0-9]+)*)"))
 def find(ref: Ref) -> Found:
     """A small model that ships with the explorer."""
     folder = SHIPPED / ref.name

@@ -3,7 +3,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from explorer.data.store import Store
+from explorer.store import Store
 
 
 def item(nbytes):

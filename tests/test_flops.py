@@ -1,4 +1,4 @@
-"""Operations against counts by hand: python -m pytest tests/activations/test_flops.py"""
+"""Operations against counts by hand: python -m pytest tests/test_flops.py"""
 
 import pytest
 import torch
@@ -6,7 +6,7 @@ from torch import nn
 from torch.nn import functional
 
 import explorer  # noqa: F401 - lets torchvision and transformers be imported
-from explorer.activations.flops import Counting, count
+from explorer.flops import Counting, count
 
 
 def x(*shape: int) -> torch.Tensor:

@@ -1,0 +1,51 @@
+"""Memory: what there is left, whether it was too little, and how to give some back."""
+
+import contextlib
+import ctypes
+import gc
+import sys
+import threading
+import time
+
+import psutil
+
+from explorer.settings import memory
+
+TIDY = 30.0  # seconds between two looks at all that Python holds, each of which takes a third of one
+
+_tidying = threading.Lock()
+_tidied = [time.monotonic()]
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether torch or Python ran out of memory; torch says so in words only."""
+    words = str(error)
+    return isinstance(error, MemoryError) or any(
+        sign in words for sign in ("out of memory", "can't allocate memory", "not enough memory")
+    )
+
+
+def give_back() -> None:
+    """Give freed memory back to the machine and to the GPU."""
+    gc.collect()
+    with contextlib.suppress(OSError, AttributeError, TypeError):  # glibc's own; other systems do it by themselves
+        ctypes.CDLL(None).malloc_trim(0)
+    torch = sys.modules.get("torch")
+    if torch and torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+def tidy() -> None:
+    """Collect garbage where that was not done just now; after the run of a page, in place of Streamlit's own way."""
+    if time.monotonic() - _tidied[0] > TIDY and _tidying.acquire(blocking=False):
+        try:
+            give_back()
+            _tidied[0] = time.monotonic()
+        finally:
+            _tidying.release()
+
+
+def room() -> int:
+    """Bytes of memory that this process may still take, a container's limit respected."""
+    machine = psutil.virtual_memory()
+    return max(0, min(machine.available, memory() - psutil.Process().memory_info().rss))

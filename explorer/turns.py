@@ -1,0 +1,155 @@
+"""How many computations of pages go on at once in this process, and who is next: first come, first served, in slices.
+
+A long computation lends its turn to those who wait, again and again, so that nobody waits for all of it.
+"""
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from explorer.errors import ExplorerError
+from explorer.settings import settings
+
+LOOK = 0.1  # seconds between two looks at whether anybody still waits
+SLICE = 0.15  # seconds after which a computation lets the others go on, if any wait, and lines up again
+PAUSED = 8  # computations for each turn that may pause at once: each keeps its memory
+PATIENCE = 30.0  # seconds of waiting, for all turns of one run of a page, after which somebody is told to come back
+
+
+@dataclass(eq=False)
+class _Ticket:
+    """A place in the line."""
+
+    fresh: bool  # nothing of the work is done yet
+
+
+class Turns:
+    """A number of turns that threads take, in the order in which they asked.
+
+    Each session computes in one thread at a time, so nobody is served twice before all others were served once. Who
+    has a turn may take it again, and pauses where others wait, whenever it calls `look`. most: turns at once.
+    """
+
+    def __init__(self, most: Callable[[], int]) -> None:
+        self._most = most
+        self._changed = threading.Condition()
+        self._waiting: deque[_Ticket] = deque()
+        self._taken = self._paused = 0
+        self._mine = threading.local()
+        self.wanted: Callable[[], None] = lambda: None  # raises in a thread whose work nobody waits for any more
+
+    @contextmanager
+    def take(self) -> Iterator[None]:
+        """Wait for a turn, and have it for the length of a `with`.
+
+        Raises ExplorerError where it takes too long, and whatever `wanted` raises.
+        """
+        depth = self._depth()
+        if not depth:
+            rested = time.monotonic() - getattr(self._mine, "ended", 0.0)
+            self._mine.left = min(PATIENCE, getattr(self._mine, "left", 0.0) + rested)
+            self._begin()
+        self._mine.depth = depth + 1
+        try:
+            yield
+        finally:
+            held = self._depth()  # none where it was lent and has not come back
+            self._mine.depth = depth if held else 0
+            if held and not depth:
+                self._end()
+            self._mine.ended = time.monotonic()
+
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """Lend one's turn to others while waiting for something that needs one itself."""
+        depth = self._depth()
+        if depth:
+            self._mine.depth = 0
+            self._end()
+        try:
+            yield
+        finally:
+            if depth:
+                self._begin(fresh=False, first=True)
+                self._mine.depth = depth
+
+    def look(self) -> None:
+        """Ask, wherever this thread's work may pause or end, whether it is still wanted, and let others go on.
+
+        Raises what `wanted` raises.
+        """
+        now = time.monotonic()
+        if now - getattr(self._mine, "looked", -LOOK) >= LOOK:
+            self._mine.looked = now
+            self.wanted()
+        if self._depth() and self._waiting and now - self._mine.since > SLICE:
+            self._pause()
+
+    def clock(self) -> float:
+        """Seconds that have gone by for this thread, those left out for which it had paused."""
+        return time.monotonic() - getattr(self._mine, "away", 0.0)
+
+    @property
+    def counts(self) -> tuple[int, int]:
+        """How many turns are taken, and how many wait for one."""
+        with self._changed:
+            return self._taken, len(self._waiting)
+
+    def _depth(self) -> int:
+        return getattr(self._mine, "depth", 0)
+
+    def _begin(self, fresh: bool = True, first: bool = False) -> None:
+        """Wait for a turn. fresh: nothing of it is computed yet. first: before all who wait."""
+        ticket, came = _Ticket(fresh), time.monotonic()
+        with self._changed:
+            (self._waiting.appendleft if first else self._waiting.append)(ticket)
+        try:
+            while True:
+                with self._changed:
+                    if self._taken < self._most() and self._next() is ticket:
+                        self._taken += 1
+                        self._mine.since = time.monotonic()
+                        self._mine.left -= self._mine.since - came
+                        return
+                    self._changed.wait(LOOK)
+                self.wanted()
+                if time.monotonic() - came > self._mine.left:
+                    raise ExplorerError(
+                        "This computation", "too many others are being made here just now", "Try again in a moment"
+                    )
+        finally:
+            with self._changed:
+                self._waiting.remove(ticket)
+                self._changed.notify_all()
+
+    def _next(self) -> "_Ticket | None":
+        """Who is served next: nothing new is begun while too much is under way."""
+        full = self._paused >= PAUSED * self._most()
+        return next((one for one in self._waiting if not (one.fresh and full)), None)
+
+    def _pause(self) -> None:
+        """Let those who wait go on, and line up behind them."""
+        depth, began = self._depth(), time.monotonic()
+        self._mine.depth = 0
+        with self._changed:
+            self._paused += 1
+        self._end()
+        try:
+            self._begin(fresh=False)
+            self._mine.depth = depth
+        finally:
+            with self._changed:
+                self._paused -= 1
+                self._changed.notify_all()
+            self._mine.away = getattr(self._mine, "away", 0.0) + time.monotonic() - began
+
+    def _end(self) -> None:
+        with self._changed:
+            self._taken -= 1
+            self._changed.notify_all()
+
+
+TURNS = Turns(lambda: settings().limits.turns)

@@ -1,0 +1,1 @@
+"""The guided tours, one file a page: `TOUR`, a table of steps."""

@@ -1,0 +1,70 @@
+"""Links in a real browser: copied, reloaded, gone back to, made into a lesson: `pytest tests/browser/test_links.py`"""
+
+import re
+
+import pytest
+from playwright.sync_api import Page, expect
+
+pytestmark = pytest.mark.browser
+SLOW = 120_000  # milliseconds that a page may take on a busy machine
+SALIENCY = "attribution?model=zoo:digits-lenet&view=A+and+B&methods=grad_cam,saliency&example=4"
+
+
+def numbers(page: Page) -> str:
+    """What the page has found of A and B, once it rests."""
+    line = page.get_by_text("Rank correlation of the two maps")
+    expect(line).to_be_visible(timeout=SLOW)
+    expect(page.locator("[data-stale=true]")).to_have_count(0, timeout=SLOW)
+    return line.inner_text()
+
+
+def pinned(page: Page):
+    return page.locator(".st-key-pins").get_by_text("test example 4")
+
+
+def test_a_link_gives_the_same_numbers_elsewhere_after_a_reload_and_another_page(server, open_page):
+    page = open_page(f"{server}/{SALIENCY}")
+    page.get_by_role("button", name="Pin as A").click(timeout=SLOW)
+    expect(pinned(page)).to_be_visible(timeout=SLOW)
+    page.get_by_role("slider", name="Test picture").press("ArrowRight")
+    page.wait_for_url(re.compile("example=5"), timeout=SLOW)
+    expect(page.get_by_text("truly").or_(page.get_by_text("What the network sees"))).to_be_visible(timeout=SLOW)
+    expect(page.get_by_text("Rank correlation of the two maps: 1.000")).to_have_count(0, timeout=SLOW)
+    mine, link = numbers(page), page.url
+    assert "a=zoo" in link
+
+    other = open_page(link)  # a new browser
+    assert numbers(other) == mine
+    other.reload()
+    assert numbers(other) == mine
+
+    page.get_by_role("link", name="Activations", exact=True).click()
+    expect(pinned(page)).to_be_visible(timeout=SLOW)
+    page.get_by_role("link", name="Saliency", exact=True).click()  # everything is as it was left
+    assert numbers(page) == mine
+    assert page.get_by_test_id("stException").count() == 0
+
+
+def test_a_lesson_hides_what_its_link_names_on_every_page(server, open_page):
+    page = open_page(f"{server}/{SALIENCY}&hide=model,example,seed")
+    expect(page.get_by_role("button", name="Pin as A")).to_be_visible(timeout=SLOW)
+    expect(page.get_by_role("slider", name="Test picture")).to_have_count(0)  # roles are of what is not hidden
+    expect(page.get_by_role("combobox", name="Model")).to_have_count(0)
+    expect(page.get_by_role("radio", name="A and B")).to_be_visible()
+    page.get_by_role("link", name="Activations", exact=True).click()
+    expect(page.get_by_role("radio", name="Health")).to_be_visible(timeout=SLOW)
+    expect(page.locator(".st-key-model")).to_be_hidden()
+    expect(page).to_have_url(re.compile("activations.*hide=model"))
+
+
+def test_a_teacher_makes_a_lesson_of_the_page(server, open_page):
+    page = open_page(f"{server}/{SALIENCY}")
+    page.get_by_role("button", name="Make a lesson of this page").click(timeout=SLOW)
+    page.get_by_role("combobox", name="Hide").fill("example")
+    page.keyboard.press("Enter")
+    page.keyboard.press("Escape")
+    link = page.locator(".st-key-lesson, [data-testid=stPopoverBody]").get_by_text(re.compile("hide=example"))
+    expect(link).to_be_visible(timeout=SLOW)
+    lesson = open_page(link.inner_text())
+    expect(lesson.get_by_role("button", name="Pin as A")).to_be_visible(timeout=SLOW)
+    expect(lesson.get_by_role("slider", name="Test picture")).to_have_count(0)

@@ -1,0 +1,57 @@
+"""What is garbage goes, now and then, and its memory goes back to the machine."""
+
+import gc
+import sys
+import weakref
+
+import numpy as np
+import psutil
+import pytest
+
+from explorer import memory
+
+
+class Ring:
+    """Something that only a collection of garbage frees."""
+
+    def __init__(self, megabytes: int = 0) -> None:
+        self.me, self.parts = self, [np.ones(4096) for _ in range(megabytes * 32)]  # 32 KB each: of the heap
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    now = [1000.0]
+    monkeypatch.setattr(memory.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(memory, "_tidied", [now[0]])
+    gc.disable()
+    yield now
+    gc.enable()
+
+
+def test_garbage_goes_once_in_a_while(clock):
+    ring = weakref.ref(Ring())
+    memory.tidy()
+    assert ring()  # just now
+    clock[0] += memory.TIDY + 1
+    memory.tidy()
+    assert not ring()
+    other = weakref.ref(Ring())
+    memory.tidy()
+    assert other()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="glibc")
+def test_its_memory_goes_back_to_the_machine():
+    process = psutil.Process()
+    ring, wall = Ring(64), []
+    wall.append(np.ones(4096))  # above them: the heap can't shrink from its end
+    full = process.memory_info().rss
+    del ring
+    memory.give_back()
+    assert full - process.memory_info().rss > 40 * 2**20
+
+
+def test_what_is_too_little_memory_is_known_by_its_words():
+    assert memory.out_of_memory(MemoryError())
+    assert memory.out_of_memory(RuntimeError("DefaultCPUAllocator: can't allocate memory"))
+    assert not memory.out_of_memory(RuntimeError("shapes differ"))

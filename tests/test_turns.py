@@ -1,0 +1,292 @@
+"""Turns are taken in order, so many at once, and given up: python -m pytest tests/test_turns.py"""
+
+import contextlib
+import threading
+import time
+
+import pytest
+import torch
+
+from explorer import turns
+from explorer.borrow import Pool
+from explorer.errors import ExplorerError
+from explorer.store import Store
+from explorer.turns import Turns
+
+
+def begun(line, number):
+    """Wait until so many wait in line."""
+    until = time.monotonic() + 20
+    while line.counts[1] < number:
+        assert time.monotonic() < until
+        time.sleep(0.005)
+
+
+def test_so_many_at_once_in_the_order_in_which_they_asked():
+    line, order, most, now, lock = Turns(lambda: 2), [], [0], [0], threading.Lock()
+    held, threads = threading.Event(), []
+
+    def work(number):
+        with line.take():
+            with lock:
+                order.append(number)
+                now[0] += 1
+                most[0] = max(most[0], now[0])
+            held.wait(20)
+            with lock:
+                now[0] -= 1
+
+    for number in range(6):
+        threads.append(threading.Thread(target=work, args=(number,)))
+        threads[-1].start()
+        until = time.monotonic() + 20
+        while sum(line.counts) <= number:
+            assert time.monotonic() < until
+            time.sleep(0.005)
+    assert line.counts == (2, 4)
+    held.set()
+    for thread in threads:
+        thread.join(20)
+    assert sorted(order[:2]) == [0, 1]
+    assert most == [2]
+    assert line.counts == (0, 0)
+
+
+def test_the_next_in_line_is_the_one_who_waited_longest():
+    line, order, threads = Turns(lambda: 1), [], []
+    with line.take():
+        for number in range(4):
+            threads.append(threading.Thread(target=lambda number=number: _note(line, order, number)))
+            threads[-1].start()
+            begun(line, number + 1)
+    for thread in threads:
+        thread.join(20)
+    assert order == [0, 1, 2, 3]
+
+
+def _note(line, order, number):
+    with line.take():
+        order.append(number)
+
+
+def test_who_has_a_turn_may_take_it_again():
+    line = Turns(lambda: 1)
+    with line.take(), line.take():
+        assert line.counts == (1, 0)
+    assert line.counts == (0, 0)
+
+
+def test_work_that_nobody_waits_for_is_dropped_from_the_line():
+    line, gone = Turns(lambda: 1), threading.Event()
+
+    class Gone(BaseException):
+        """What Streamlit raises where a page has moved on."""
+
+    def wanted():
+        if gone.is_set() and threading.current_thread() is waiting:
+            raise Gone
+
+    ended = []
+
+    def work():
+        try:
+            with line.take():
+                ended.append("computed")
+        except Gone:
+            ended.append("dropped")
+
+    line.wanted = wanted
+    waiting = threading.Thread(target=work)
+    with line.take():
+        waiting.start()
+        begun(line, 1)
+        gone.set()
+        waiting.join(20)
+        assert ended == ["dropped"]
+        assert line.counts == (1, 0)
+    with line.take():
+        pass
+
+
+def test_who_waits_too_long_is_told_so(monkeypatch):
+    monkeypatch.setattr(turns, "PATIENCE", 0.05)
+    line, told = Turns(lambda: 1), []
+
+    def work():
+        try:
+            with line.take():
+                pass
+        except ExplorerError as error:
+            told.append(str(error))
+
+    with line.take():
+        thread = threading.Thread(target=work)
+        thread.start()
+        thread.join(20)
+    assert "too many others" in told[0]
+    assert line.counts == (0, 0)
+
+
+def test_two_who_wait_for_each_others_answers_do_not_block_each_other(monkeypatch):
+    """One has the only turn and wants an answer that the other, who waits for a turn, is making."""
+    line, store = Turns(lambda: 1), Store(lambda: 1000)
+    monkeypatch.setattr("explorer.store.TURNS", line)
+    making, asked = threading.Event(), threading.Event()
+    found = []
+
+    def slow():
+        making.set()
+        assert asked.wait(20)
+        with line.take():
+            return "answer"
+
+    def first():
+        found.append(store.get("key", slow))
+
+    with line.take():
+        thread = threading.Thread(target=first)
+        thread.start()
+        assert making.wait(20)
+        asked.set()
+        found.append(store.get("key", lambda: "made twice"))
+        assert line.counts[0] == 1
+    thread.join(20)
+    assert found == ["answer", "answer"]
+
+
+def test_borrowing_a_network_takes_a_turn(monkeypatch):
+    line = Turns(lambda: 1)
+    monkeypatch.setattr("explorer.borrow.TURNS", line)
+    pool = Pool(torch.nn.Linear(2, 2))
+    with pool.borrow():
+        assert line.counts == (1, 0)
+    with pytest.raises(ZeroDivisionError), pool.borrow():
+        raise ZeroDivisionError
+    assert line.counts == (0, 0)
+
+
+def test_a_long_computation_lets_a_short_one_go_before_its_end(monkeypatch):
+    monkeypatch.setattr(turns, "SLICE", 0.01)
+    line, order, begun_, over = Turns(lambda: 1), [], threading.Event(), threading.Event()
+
+    def long():
+        with line.take():
+            begun_.set()
+            before = line.clock()
+            until = time.monotonic() + 20
+            while not over.is_set():
+                assert time.monotonic() < until
+                line.look()
+                time.sleep(0.005)
+            order.append("long")
+            order.append(line.clock() - before)
+
+    def short():
+        with line.take():
+            order.append("short")
+            time.sleep(0.3)
+        over.set()
+
+    threads = [threading.Thread(target=long), threading.Thread(target=short)]
+    threads[0].start()
+    assert begun_.wait(20)
+    began = time.monotonic()
+    threads[1].start()
+    for thread in threads:
+        thread.join(20)
+    assert order[:2] == ["short", "long"]
+    assert order[2] < time.monotonic() - began - 0.25  # its clock stood still meanwhile
+    assert line.counts == (0, 0)
+
+
+def test_nothing_new_is_begun_while_too_much_is_under_way(monkeypatch):
+    monkeypatch.setattr(turns, "SLICE", 0.0)
+    monkeypatch.setattr(turns, "PAUSED", 2)
+    line, under_way, most, lock = Turns(lambda: 1), [0], [0], threading.Lock()
+
+    def work():
+        with line.take():
+            with lock:
+                under_way[0] += 1
+                most[0] = max(most[0], under_way[0])
+            for _ in range(10):
+                time.sleep(0.002)
+                line.look()
+            with lock:
+                under_way[0] -= 1
+
+    threads = [threading.Thread(target=work) for _ in range(12)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+        assert not thread.is_alive()
+    assert 2 <= most[0] <= 3  # two that pause, and the one that has the turn
+    assert line.counts == (0, 0)
+
+
+@pytest.mark.parametrize("pauses", [True, False])
+def test_who_gives_up_while_it_pauses_or_lends_leaves_no_turn_behind(monkeypatch, pauses):
+    monkeypatch.setattr(turns, "SLICE", 0.0)
+    line, held, free, depths = Turns(lambda: 1), threading.Event(), threading.Event(), []
+
+    def keep():
+        with line.take():
+            held.set()
+            assert free.wait(20)
+
+    def wanted():
+        if threading.current_thread() is quitter and held.is_set():
+            raise KeyError("nobody waits")
+
+    def quit():
+        with contextlib.suppress(KeyError), line.take(), line.take():
+            keeper.start()
+            begun(line, 1)
+            if pauses:
+                line.look()
+            else:
+                with line.aside():
+                    assert held.wait(20)
+            depths.append("it was not told")
+        depths.append(line._depth())
+        free.set()
+
+    line.wanted = wanted
+    keeper, quitter = threading.Thread(target=keep), threading.Thread(target=quit)
+    quitter.start()
+    for thread in (quitter, keeper):
+        thread.join(20)
+    assert depths == [0]
+    assert line.counts == (0, 0)
+
+
+def test_the_waiting_of_several_turns_adds_up(monkeypatch):
+    monkeypatch.setattr(turns, "PATIENCE", 0.4)
+    line, told = Turns(lambda: 1), []
+
+    def run():
+        try:
+            for _ in range(20):
+                with line.take():
+                    pass
+                told.append("served")
+        except ExplorerError:
+            told.append("refused")
+
+    def others():  # each has the only turn for 0.1 s, and lines up again at once
+        while "refused" not in told and len(told) < 20:
+            with line.take():
+                time.sleep(0.1)
+
+    threads = [threading.Thread(target=others) for _ in range(2)]
+    for one in threads:
+        one.start()
+    begun(line, 1)
+    page = threading.Thread(target=run)
+    page.start()
+    for one in (page, *threads):
+        one.join(20)
+    assert told[-1] == "refused"
+    assert "served" in told
+    assert len(told) < 10

@@ -1,0 +1,70 @@
+"""A new server imports once, and nobody waits for ever."""
+
+import sys
+import threading
+
+import pytest
+
+from explorer.turns import TURNS
+from explorer.ui import imports
+
+
+@pytest.fixture
+def new(monkeypatch):
+    """A server that has just started, on which importing is slow to begin."""
+    gate, threads = threading.Event(), []
+    monkeypatch.setattr(imports, "_begun", threads)
+    monkeypatch.setattr(imports, "_done", threading.Event())
+    monkeypatch.setattr(imports, "HEAVY", ("colorsys",))
+    real = imports.importlib.import_module
+
+    def slowly(name):
+        assert gate.wait(20)
+        return real(name)
+
+    monkeypatch.setattr(imports.importlib, "import_module", slowly)
+    yield gate
+    gate.set()
+    for thread in threads:
+        thread.join(20)
+
+
+def test_all_wait_for_one_thread(new, monkeypatch):
+    monkeypatch.delitem(sys.modules, "colorsys", raising=False)
+    seen = []
+
+    def come():
+        imports.wait()
+        seen.append("colorsys" in sys.modules)
+
+    people = [threading.Thread(target=come) for _ in range(5)]
+    for one in people:
+        one.start()
+    people[0].join(0.3)
+    assert seen == []
+    new.set()
+    for one in people:
+        one.join(20)
+    assert seen == [True] * 5
+    assert len(imports._begun) == 1
+
+
+def test_who_has_gone_waits_no_longer(new, monkeypatch):
+    def gone():
+        raise KeyError
+
+    monkeypatch.setattr(TURNS, "wanted", gone)
+    with pytest.raises(KeyError):
+        imports.wait()
+
+
+def test_what_can_not_be_imported_keeps_nobody_waiting(new, monkeypatch, caplog):
+    monkeypatch.setattr(imports, "HEAVY", ("no_such_module",))
+    new.set()
+    imports.wait()
+    assert "no_such_module" in caplog.text
+
+
+def test_what_is_imported_ahead_is_there():
+    for name in imports.HEAVY:
+        imports.importlib.import_module(name)
