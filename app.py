@@ -9,7 +9,7 @@ from streamlit import config
 from explorer.errors import ExplorerError
 from explorer.memory import tidy
 from explorer.settings import MB, settings
-from explorer.ui import imports
+from explorer.ui import imports, rerun
 from explorer.ui.lesson import hide, lesson
 from explorer.ui.links import checked
 from explorer.ui.page import ASSETS, INSIDE, guard, look, navigation, refuse
@@ -20,6 +20,7 @@ SWITCH = 0.0005  # seconds for which a thread of Python may keep the others wait
 # is asked beside a busy page waits for so long after every little operation, and a sample of 0.3 s takes a minute
 
 st.set_page_config("Deep Learning Explorer", str(ASSETS / "icon.svg"), layout="wide")
+rerun.mend()
 
 try:
     os.environ.setdefault("OMP_NUM_THREADS", str(settings().limits.threads))  # torch reads it when it is imported
