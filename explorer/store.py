@@ -18,8 +18,8 @@ class Store:
     """Values by key; the least recently used go first when their bytes pass the limit.
 
     One key is made once, however many threads ask; different keys don't wait for each other, and who waits for
-    somebody else's work lends the turn it has. What fails, or was broken off, is not remembered: the next who waits
-    makes it. A value above the limit is handed out but not kept.
+    somebody else's work lends the turn it has, and is told to come back where that takes too long. What fails, or was
+    broken off, is not remembered: the next who waits makes it. A value above the limit is handed out but not kept.
     """
 
     def __init__(self, limit: Callable[[], int]) -> None:
@@ -36,9 +36,7 @@ class Store:
                 return self._held[key][0]
             gate = self._gates.setdefault(key, threading.Lock())
         if not gate.acquire(blocking=False):
-            with TURNS.aside():
-                while not gate.acquire(timeout=0.1):
-                    TURNS.wanted()
+            self._queue(gate)
         try:
             with self._lock:
                 if key in self._held:  # made while this thread waited
@@ -73,6 +71,23 @@ class Store:
         """Drop everything."""
         with self._lock:
             self._held.clear()
+
+    @staticmethod
+    def _queue(gate: threading.Lock) -> None:
+        """Wait for whoever makes it; whoever is told to go while it gets its own turn back leaves the gate open."""
+        passed = False
+
+        def ready(seconds: float) -> bool:
+            nonlocal passed
+            passed = gate.acquire(timeout=seconds)
+            return passed
+
+        try:
+            TURNS.until(ready)
+        except BaseException:
+            if passed:
+                gate.release()
+            raise
 
     def _keep(self, key: Hashable, value: Any) -> None:
         limit, size = self._limit(), weight(value)

@@ -16,7 +16,8 @@ from explorer.settings import settings
 LOOK = 0.1  # seconds between two looks at whether anybody still waits
 SLICE = 0.15  # seconds after which a computation lets the others go on, if any wait, and lines up again
 PAUSED = 8  # computations for each turn that may pause at once: each keeps its memory
-PATIENCE = 30.0  # seconds of waiting, for all turns of one run of a page, after which somebody is told to come back
+PATIENCE = 30.0  # seconds that one run of a page may wait for work that is not begun; then it is told to come back
+AGAIN = "Try again in a moment"
 
 
 @dataclass(eq=False)
@@ -49,8 +50,7 @@ class Turns:
         """
         depth = self._depth()
         if not depth:
-            rested = time.monotonic() - getattr(self._mine, "ended", 0.0)
-            self._mine.left = min(PATIENCE, getattr(self._mine, "left", 0.0) + rested)
+            self._rest()
             self._begin()
         self._mine.depth = depth + 1
         try:
@@ -75,6 +75,24 @@ class Turns:
             if depth:
                 self._begin(fresh=False, first=True)
                 self._mine.depth = depth
+
+    def until(self, ready: Callable[[float], bool]) -> None:
+        """Wait for somebody else's work, one's own turn lent, until `ready`, which is given seconds to wait, is true.
+
+        Raises ExplorerError where it takes as long as a turn may, and whatever `wanted` raises.
+        """
+        if not self._depth():
+            self._rest()
+        with self.aside():
+            came = time.monotonic()
+            try:
+                while not ready(LOOK):
+                    self.wanted()
+                    if time.monotonic() - came > self._mine.left:
+                        raise ExplorerError("This computation", "it is being made for somebody else", AGAIN)
+            finally:
+                self._mine.left -= time.monotonic() - came
+                self._mine.ended = time.monotonic()
 
     def look(self) -> None:
         """Ask, wherever this thread's work may pause or end, whether it is still wanted, and let others go on.
@@ -101,6 +119,11 @@ class Turns:
     def _depth(self) -> int:
         return getattr(self._mine, "depth", 0)
 
+    def _rest(self) -> None:
+        """Patience comes back while nothing is asked."""
+        rested = time.monotonic() - getattr(self._mine, "ended", 0.0)
+        self._mine.left = min(PATIENCE, getattr(self._mine, "left", 0.0) + rested)
+
     def _begin(self, fresh: bool = True, first: bool = False) -> None:
         """Wait for a turn. fresh: nothing of it is computed yet. first: before all who wait."""
         ticket, came = _Ticket(fresh), time.monotonic()
@@ -112,14 +135,13 @@ class Turns:
                     if self._taken < self._most() and self._next() is ticket:
                         self._taken += 1
                         self._mine.since = time.monotonic()
-                        self._mine.left -= self._mine.since - came
+                        if fresh:
+                            self._mine.left -= self._mine.since - came
                         return
                     self._changed.wait(LOOK)
                 self.wanted()
-                if time.monotonic() - came > self._mine.left:
-                    raise ExplorerError(
-                        "This computation", "too many others are being made here just now", "Try again in a moment"
-                    )
+                if fresh and time.monotonic() - came > self._mine.left:  # what is begun is brought to its end
+                    raise ExplorerError("This computation", "too many others are being made here just now", AGAIN)
         finally:
             with self._changed:
                 self._waiting.remove(ticket)

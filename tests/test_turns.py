@@ -3,6 +3,7 @@
 import contextlib
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -188,9 +189,9 @@ def test_a_long_computation_lets_a_short_one_go_before_its_end(monkeypatch):
         over.set()
 
     threads = [threading.Thread(target=long), threading.Thread(target=short)]
+    began = time.monotonic()
     threads[0].start()
     assert begun_.wait(20)
-    began = time.monotonic()
     threads[1].start()
     for thread in threads:
         thread.join(20)
@@ -262,31 +263,111 @@ def test_who_gives_up_while_it_pauses_or_lends_leaves_no_turn_behind(monkeypatch
 
 
 def test_the_waiting_of_several_turns_adds_up(monkeypatch):
+    now, asks, told = [100.0], threading.Semaphore(0), []
     monkeypatch.setattr(turns, "PATIENCE", 0.4)
-    line, told = Turns(lambda: 1), []
+    monkeypatch.setattr(turns, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    line = Turns(lambda: 1)
 
     def run():
         try:
-            for _ in range(20):
+            while asks.acquire(timeout=20):
                 with line.take():
-                    pass
-                told.append("served")
+                    told.append("served")
         except ExplorerError:
             told.append("refused")
 
-    def others():  # each has the only turn for 0.1 s, and lines up again at once
-        while "refused" not in told and len(told) < 20:
-            with line.take():
-                time.sleep(0.1)
-
-    threads = [threading.Thread(target=others) for _ in range(2)]
-    for one in threads:
-        one.start()
-    begun(line, 1)
     page = threading.Thread(target=run)
     page.start()
-    for one in (page, *threads):
-        one.join(20)
+    for number in range(1, 6):
+        with line.take():
+            asks.release()
+            begun(line, 1)
+            now[0] += 0.15  # waited, each time
+        until = time.monotonic() + 20
+        while len(told) < number:
+            assert time.monotonic() < until
+            time.sleep(0.005)
+        if told[-1] == "refused":
+            break
+    page.join(20)
     assert told[-1] == "refused"
-    assert "served" in told
-    assert len(told) < 10
+    assert 2 <= told.count("served") <= 3
+
+
+def test_who_has_begun_is_never_sent_away(monkeypatch):
+    monkeypatch.setattr(turns, "SLICE", 0.0)
+    monkeypatch.setattr(turns, "PATIENCE", 1.0)
+    line, held, ended = Turns(lambda: 1), threading.Event(), []
+
+    def long():
+        with line.take():
+            held.set()
+            begun(line, 1)
+            line.look()
+            ended.append("long")
+
+    thread = threading.Thread(target=long)
+    thread.start()
+    assert held.wait(20)
+    with line.take():
+        time.sleep(1.5)
+    thread.join(20)
+    assert ended == ["long"]
+    assert line.counts == (0, 0)
+
+
+def test_who_waits_for_anothers_answer_is_told_to_come_back(monkeypatch):
+    line, store, making, free = Turns(lambda: 1), Store(lambda: 1000), threading.Event(), threading.Event()
+    monkeypatch.setattr("explorer.store.TURNS", line)
+    monkeypatch.setattr(turns, "PATIENCE", 0.2)
+
+    def slow():
+        making.set()
+        assert free.wait(20)
+        return "answer"
+
+    maker = threading.Thread(target=lambda: store.get("key", slow))
+    maker.start()
+    assert making.wait(20)
+    with pytest.raises(ExplorerError, match="being made for somebody else"):
+        store.get("key", slow)
+    with pytest.raises(ExplorerError, match="being made for somebody else"), line.take():
+        store.get("key", slow)
+    free.set()
+    maker.join(20)
+    assert store.get("key", slow) == "answer"
+    assert line.counts == (0, 0)
+
+
+def test_who_goes_while_it_gets_its_turn_back_leaves_the_answer_open(monkeypatch):
+    """It has waited for another's answer, and is told to go in the line for its own turn."""
+    line, gate = Turns(lambda: 1), threading.Lock()
+    monkeypatch.setattr("explorer.store.TURNS", line)
+    lent, going, told = threading.Event(), threading.Event(), []
+
+    def wanted():
+        if threading.current_thread() is quitter:
+            lent.set()  # it is asked while it waits for the answer
+            if going.is_set():
+                raise KeyError("nobody waits")
+
+    def ask():
+        try:
+            with line.take():
+                Store._queue(gate)
+        except KeyError:
+            told.append("gone")
+
+    line.wanted = wanted
+    quitter = threading.Thread(target=ask)
+    gate.acquire()
+    quitter.start()
+    assert lent.wait(20)
+    with line.take():
+        gate.release()
+        begun(line, 1)  # it has passed the gate, and wants its turn back
+        going.set()
+        quitter.join(20)
+    assert told == ["gone"]
+    assert not gate.locked()
+    assert line.counts == (0, 0)

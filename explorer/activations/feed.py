@@ -28,7 +28,7 @@ TIME = 0.5  # of its noising: where a denoiser is looked at unless one says when
 class Feed:
     """N examples as one network takes them; `run` passes them through a borrowed tree of it."""
 
-    model: Model
+    model: Model | None  # none where it is kept: what is kept holds no model
     inputs: dict[str, Tensor]  # each (N, …)
     conditions: tuple[str | None, ...] = ()  # (N,) of a denoiser, what each is to become
     time: Tensor | None = None  # of a denoiser, () its place in the noising
@@ -53,6 +53,14 @@ class Feed:
             out = net(**self.inputs, **caching)
             return out.logits if hasattr(out, "logits") else out.last_hidden_state
         return net(self.inputs["x"])
+
+    def without_model(self) -> "Feed":
+        """The numbers alone."""
+        return replace(self, model=None)
+
+    def of(self, model: Model) -> "Feed":
+        """With the model that takes them."""
+        return replace(self, model=model)
 
     def rows(self, start: int, stop: int) -> "Feed":
         """Some of the examples, those from `start` up to `stop`."""

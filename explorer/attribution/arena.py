@@ -4,7 +4,7 @@ import functools
 import statistics
 import time
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
@@ -52,6 +52,11 @@ class Question:
     layer: str = ""  # "": the automatic one
     seed: int = 0
 
+    @property
+    def key(self) -> tuple[Hashable, ...]:
+        """What stands for it, without its pixels."""
+        return self.ref, self.example.key, self.target, self.versus, self.layer, self.seed
+
 
 @dataclass(frozen=True, eq=False)
 class Answer:
@@ -84,7 +89,7 @@ def ask(question: Question, methods: Mapping[str, Settings], seconds: float = SE
 
 def marks(question: Question, methods: Mapping[str, Settings], repeats: int = 0) -> list[Measured | None]:
     """The measures of every method's answer, all in one turn; None where it has none."""
-    keys = [("marks", question, method, values, repeats) for method, values in methods.items()]
+    keys = [("marks", question.key, method, values, repeats) for method, values in methods.items()]
     with nullcontext() if all(map(ANSWERS.holds, keys)) else TURNS.take():
         return [
             None if answer.found is None else ANSWERS.get(key, lambda answer=answer: _marked(question, answer, repeats))
@@ -94,7 +99,7 @@ def marks(question: Question, methods: Mapping[str, Settings], repeats: int = 0)
 
 def _marked(question: Question, answer: Answer, repeats: int) -> Measured:
     with _open(question) as case:
-        answers = ANSWERS.get(("covered", question), lambda: covered(case, question.seed))
+        answers = ANSWERS.get(("covered", question.key), lambda: covered(case, question.seed))
         return measure(case, answer.found, question.example.mask, question.seed, repeats, answers)
 
 
@@ -103,7 +108,7 @@ def _ask(question: Question, method: str, values: Settings, seconds: float, case
         return Answer(method, explain(case(), method, seconds, **dict(values)))
 
     try:
-        return ANSWERS.get(("answer", question, method, values), make)
+        return ANSWERS.get(("answer", question.key, method, values), make)
     except ExplorerError as error:  # not kept: there may be time or memory the next time
         return Answer(method, None, error)
 

@@ -35,10 +35,12 @@ def kept(words: str = "", known: Mapping[type, Callable[[Any], Hashable]] | None
         @functools.wraps(make)
         def answer(*args: Any, **named: Any) -> Any:
             def begin() -> Any:
-                with st.spinner(words) if words else nullcontext(), TURNS.take():
+                with TURNS.take():
                     return make(*args, **named)
 
-            return ANSWERS.get(key(*args, **named), begin)
+            asked = key(*args, **named)
+            with st.spinner(words) if words and not ANSWERS.holds(asked) else nullcontext():
+                return ANSWERS.get(asked, begin)
 
         answer.forget = lambda *args, **named: ANSWERS.drop(key(*args, **named))
         return answer

@@ -3,12 +3,13 @@
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from explorer.errors import ExplorerError
 from explorer.memory import give_back, out_of_memory, room
+from explorer.turns import LOOK, TURNS
 from explorer.zoo.refs import Ref, asked, instead
 
 if TYPE_CHECKING:
@@ -27,7 +28,8 @@ class Store:
     """Models by ref, up to a number of bytes.
 
     Each is loaded once, however many threads ask; different ones load side by side. A failed load is told to all who
-    waited for it and tried anew at the next call. A model that was dropped lives on for as long as somebody uses it.
+    waited for it and tried anew at the next call; after one that was broken off, the next who waits loads it. A model
+    that was dropped lives on for as long as somebody uses it.
     """
 
     def __init__(self, limit: int) -> None:
@@ -39,22 +41,30 @@ class Store:
 
     def get(self, ref: Ref, find: Callable[[Ref], Found]) -> "Model":
         """The model of a ref, loaded if need be; raises ExplorerError where it can't be had or does not fit."""
-        with self._lock:
-            if ref in self._held:
-                self._held.move_to_end(ref)
-                return self._held[ref]
-            future = self._loading.get(ref)
-            mine = future is None
-            if mine:
-                future = self._loading[ref] = Future()
-        if not mine:
-            return future.result()
+        while True:
+            with self._lock:
+                if ref in self._held:
+                    self._held.move_to_end(ref)
+                    return self._held[ref]
+                future = self._loading.get(ref)
+                if future is None:
+                    future = self._loading[ref] = Future()
+                    break
+            with TURNS.aside():  # a loader may need a turn itself
+                while not wait([future], LOOK).done:
+                    TURNS.wanted()
+            if not future.cancelled():
+                return future.result()
         try:
             model = self._load(ref, find(ref))
         except BaseException as error:
             with self._lock:
                 self._forget(ref)
-            future.set_exception(error)
+            if isinstance(error, Exception):
+                future.set_exception(error)
+            else:  # its page has moved on, which is nobody else's business
+                future.cancel()
+                future.set_running_or_notify_cancel()
             raise
         with self._lock:
             self._forget(ref)

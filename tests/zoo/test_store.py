@@ -166,3 +166,30 @@ def test_a_bug_stays_a_bug():
 
     with pytest.raises(RuntimeError, match="something else"):
         Store(100).get(ref("1"), lambda asked: Found(1, load))
+
+
+def test_a_load_that_was_broken_off_is_nobody_elses_business():
+    class Gone(BaseException):
+        """As Streamlit ends a script whose page has moved on."""
+
+    shelf, store, loading, go = Shelf(), Store(100), threading.Event(), threading.Event()
+
+    def broken(ref: Ref) -> Found:
+        loading.set()
+        assert go.wait(10)
+        raise Gone
+
+    def first() -> str:
+        try:
+            store.get(ref("10"), broken)
+        except Gone:
+            return "gone"
+
+    with ThreadPoolExecutor() as pool:
+        gone = pool.submit(first)
+        assert loading.wait(10)
+        others = [pool.submit(store.get, ref("10"), shelf.find) for _ in range(2)]
+        go.set()
+        assert gone.result(10) == "gone"
+        assert others[0].result(10) is others[1].result(10)
+    assert shelf.loads == ["10"]

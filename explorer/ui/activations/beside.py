@@ -9,15 +9,14 @@ import numpy as np
 import streamlit as st
 
 from explorer import runs, zoo
-from explorer.activations import Feed, feed, sample
+from explorer.activations import feed
 from explorer.activations.feed import TIME, dataset, kind_of
 from explorer.activations.shared import same_kind
 from explorer.data.text import PAD
 from explorer.errors import ExplorerError
-from explorer.ui import models, pins
-from explorer.ui.activations.question import Asked
+from explorer.ui import pins
+from explorer.ui.activations.question import Asked, example_of
 from explorer.ui.attribution.question import of_test
-from explorer.ui.kept import kept
 from explorer.ui.page import plain
 from explorer.ui.pickers import agreed, choose, linked, model_picker, to_link
 from explorer.ui.pins import Pin, of_picture
@@ -203,12 +202,7 @@ def example(model: Model, index: int, time: float = TIME) -> Asked:
     if kind_of(model) == "image":
         picture = of_test(model, dataset(model), index)
         return Asked(model.card.ref, picture.key, feed(model, picture.pixels))
-    return Asked(model.card.ref, f"{index}/{time}", _row(model, index, time))
-
-
-@kept(known=models.KNOWN)
-def _row(model: Model, index: int, time: float) -> Feed:
-    return sample(model, index + 1, time=time).rows(index, index + 1)
+    return Asked(model.card.ref, f"{index}/{time}", example_of(model, index, time))
 
 
 def _same(other: Model, model: Model, asked: Asked) -> Asked:
@@ -224,7 +218,7 @@ def _same(other: Model, model: Model, asked: Asked) -> Asked:
             raise ExplorerError(
                 "B's input through A", "the two denoisers draw different things", "Choose a denoiser of the same data"
             )
-        return Asked(other.card.ref, asked.key, _row(other, _index(asked) or 0, _time(asked)))
+        return Asked(other.card.ref, asked.key, example_of(other, _index(asked) or 0, _time(asked)))
     if asked.given.pixels is None:
         raise ExplorerError("B's input through A", "its pixels are not at hand", "Choose a test example")
     return Asked(other.card.ref, asked.key, feed(other, asked.given.pixels))

@@ -97,17 +97,17 @@ def _input(model: Model) -> Asked:
     if kind == "text":
         text = text_question(model)
         key = repr((text.given, text.second))
-        return Asked(ref, key, _fed(model, key, text.given, text.second))
+        return Asked(ref, key, _fed(model, key, text.given, text.second).of(model))
     if kind == "image":
         example = picture_example(model)
         shown(model, example)
-        return Asked(ref, example.key, _fed(model, example.key, example.pixels, None))
+        return Asked(ref, example.key, _fed(model, example.key, example.pixels, None).of(model))
     return _numbered(model, kind)
 
 
 @kept(known=models.KNOWN)
 def _fed(model: Model, key: str, _given: Any, _second: str | None) -> Feed:
-    return feed(model, _given, text_b=_second)
+    return feed(model, _given, text_b=_second).without_model()
 
 
 def _numbered(model: Model, kind: str) -> Asked:
@@ -121,7 +121,7 @@ def _numbered(model: Model, kind: str) -> Asked:
     if kind == "noise":
         time = st.slider("Noise, as a share of the way", 0.0, 1.0, 0.5, 0.05, key="noise", bind="query-params",
                          help="How far this example is noised before the network sees it.")  # fmt: skip
-    given = _example(model, index, time)
+    given = example_of(model, index, time)
     if given.pixels is not None and given.pixels.ndim == 4:
         said = f", truly {plain(test.labels[given.y[0]])}" if given.y is not None and test.labels else ""
         st.image(enlarge(given.pixels[0], SIDE), f"Before the noise{said}", width=SIDE, output_format="PNG",
@@ -131,6 +131,11 @@ def _numbered(model: Model, kind: str) -> Asked:
     return Asked(model.card.ref, f"{index}/{time}", given)
 
 
+def example_of(model: Model, index: int, time: float) -> Feed:
+    """One test example of a network's own data; of a denoiser noised up to `time`."""
+    return _example(model, index, time).of(model)
+
+
 @kept(known=models.KNOWN)
 def _example(model: Model, index: int, time: float) -> Feed:
-    return sample(model, index + 1, time=time).rows(index, index + 1)
+    return sample(model, index + 1, time=time).rows(index, index + 1).without_model()

@@ -31,7 +31,7 @@ def sanity(model: Model, question: Question, methods: dict[str, Settings]) -> No
         _film(found, question.example.mask)
 
 
-@kept()
+@kept(known={Question: lambda question: question.key})
 def _cascade(question: Question, methods: tuple[str, ...]) -> Cascade:
     return cascade(question.ref, question.example.pixels, methods, question.target, question.layer, question.seed)
 
