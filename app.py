@@ -7,6 +7,7 @@ import streamlit as st
 from streamlit import config
 
 from explorer.errors import ExplorerError
+from explorer.housekeeping import DOWNLOADS
 from explorer.memory import tidy
 from explorer.settings import MB, settings
 from explorer.ui import imports, rerun
@@ -27,7 +28,7 @@ try:
     sys.setswitchinterval(SWITCH)
     config.set_option("server.maxUploadSize", max(1, settings().limits.upload // MB))  # else a browser alone minds it
     if settings().temporary:  # the home takes nothing, so downloads go where all else goes
-        os.environ.setdefault("XDG_CACHE_HOME", str(settings().data / "downloads"))
+        os.environ.setdefault("XDG_CACHE_HOME", str(settings().data / DOWNLOADS))
 except ExplorerError as error:
     print(error, file=sys.stderr)
     refuse(error)

@@ -28,6 +28,7 @@ from explorer.settings import settings
 EVERY = 600.0  # seconds between two sweeps
 JUST_NOW = 3600.0  # seconds for which what was used is safe, and a draft may still be written
 LONG = 30 * 86_400.0  # seconds after which what nobody opened goes, whoever it belongs to
+DOWNLOADS = "downloads"  # see app.py
 DRAFT = re.compile(r"\..+\.[0-9]+|.+\.part|\.part-.+")  # see runs/files.py, data/cache.py, data/own.py
 
 log = logging.getLogger("explorer.housekeeping")
@@ -69,6 +70,8 @@ def sweep(now: float | None = None) -> Swept:
         gone = [thing for thing in idle if _abandoned(thing, now)]
         for thing in gone:
             remove(thing)
+        if settings().temporary:
+            freed += _fewer_downloads(now)
         if settings().shared:
             gone += _shrink([thing for thing in idle if thing not in gone and thing.owner != LOCAL])
             _forget_people(now)
@@ -120,8 +123,12 @@ def _learned_from() -> set[str]:
 
 
 def _shrink(things: list[Thing]) -> list[Thing]:
-    """Remove what is oldest until the data folder is small enough: of those who left first, then of those who came."""
-    over = belongings.measured(settings().data)[0] - settings().limits.disk
+    """Remove what is oldest until the data folder is small enough: of those who left first, then of those who came.
+
+    Downloads, which lie there where the home takes nothing, are bounded by themselves.
+    """
+    data = settings().data
+    over = belongings.measured(data)[0] - belongings.measured(data / DOWNLOADS)[0] - settings().limits.disk
     gone = []
     for thing in sorted(things, key=lambda thing: (belongings.seen(thing.owner), thing.used)):
         if over <= 0:
@@ -132,6 +139,18 @@ def _shrink(things: list[Thing]) -> list[Thing]:
     if over > 0:
         log.warning("The data folder is %d bytes above EXPLORER_DISK, and all in it is in use", over)
     return gone
+
+
+def _fewer_downloads(now: float) -> int:
+    """Remove the oldest downloaded files above `limits.disk` bytes; gives the bytes freed."""
+    files = [path for path in (settings().data / DOWNLOADS).rglob("*") if path.is_file() and not path.is_symlink()]
+    over, freed = sum(map(_size, files)) - settings().limits.disk, 0
+    for path in sorted(files, key=_changed):
+        if over <= freed or _changed(path) > now - JUST_NOW:
+            break
+        size = _size(path)
+        freed += size if _unlink(path) else 0
+    return freed
 
 
 def _forget_people(now: float) -> None:

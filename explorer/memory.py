@@ -46,6 +46,9 @@ def tidy() -> None:
 
 
 def room() -> int:
-    """Bytes of memory that this process may still take, a container's limit respected."""
-    machine = psutil.virtual_memory()
-    return max(0, min(machine.available, memory() - psutil.Process().memory_info().rss))
+    """Bytes of memory that this process may still take, a container's limit and its workers' part respected."""
+    held, here = 0, psutil.Process()
+    for process in (here, *here.children(recursive=True)):
+        with contextlib.suppress(psutil.Error):  # it has just ended
+            held += process.memory_info().rss
+    return max(0, min(psutil.virtual_memory().available, memory() - held))

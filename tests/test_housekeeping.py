@@ -3,6 +3,7 @@
 import json
 import os
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from explorer import belongings, housekeeping, jobs, runs
 from explorer.jobs import JobStatus
 from explorer.settings import settings
 
+BEGIN = housekeeping.begin  # the tests' own conftest keeps it from beginning
 DAY = 86_400.0
 NOW = 2_000_000_000.0
 CONFIG = {"model": "mlp", "dataset": "points"}
@@ -222,11 +224,10 @@ def test_generated_data_that_nobody_opened_go_and_are_made_again():
 
 
 def test_it_begins_once_however_many_ask(monkeypatch):
-    monkeypatch.undo()  # the tests' own way to keep it from beginning
     begun, swept = [], threading.Event()
     monkeypatch.setattr(housekeeping, "_begun", begun)
     monkeypatch.setattr(housekeeping, "_sweep_for_ever", swept.set)
-    askers = [threading.Thread(target=housekeeping.begin) for _ in range(8)]
+    askers = [threading.Thread(target=BEGIN) for _ in range(8)]
     for asker in askers:
         asker.start()
     for asker in askers:
@@ -252,3 +253,18 @@ def test_a_sweep_that_fails_is_logged_and_the_next_one_comes(monkeypatch, caplog
     with pytest.raises(SystemExit):
         housekeeping._sweep_for_ever()
     assert caplog.text.count("A sweep failed") == 2
+
+
+def test_downloads_are_bounded_by_themselves_and_cost_nobody_a_run(shared, monkeypatch):
+    shared(disk=5000)
+    monkeypatch.setattr(housekeeping, "settings", lambda: replace(settings(), temporary=True))
+    was_here("anna", 0)
+    leave("own", "a", 50, "anna", 1900)
+    for name, days in (("old", 9), ("older", 10), ("new", 8), ("newest", 0.01)):
+        path = settings().data / "downloads" / "hub" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(bytes(2400))
+        at(path, days)
+    housekeeping.sweep(NOW)
+    assert left() == "a"
+    assert {path.name for path in (settings().data / "downloads" / "hub").iterdir()} == {"new", "newest"}

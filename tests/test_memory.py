@@ -1,8 +1,11 @@
 """What is garbage goes, now and then, and its memory goes back to the machine."""
 
+import ctypes
 import gc
+import subprocess
 import sys
 import weakref
+from types import SimpleNamespace
 
 import numpy as np
 import psutil
@@ -40,7 +43,9 @@ def test_garbage_goes_once_in_a_while(clock):
     assert other()
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="glibc")
+@pytest.mark.skipif(
+    sys.platform != "linux" or not hasattr(ctypes.CDLL(None), "malloc_trim"), reason="glibc gives it back when asked"
+)
 def test_its_memory_goes_back_to_the_machine():
     process = psutil.Process()
     ring, wall = Ring(64), []
@@ -55,3 +60,16 @@ def test_what_is_too_little_memory_is_known_by_its_words():
     assert memory.out_of_memory(MemoryError())
     assert memory.out_of_memory(RuntimeError("DefaultCPUAllocator: can't allocate memory"))
     assert not memory.out_of_memory(RuntimeError("shapes differ"))
+
+
+def test_what_workers_hold_is_not_there_for_the_server(monkeypatch):
+    monkeypatch.setattr(memory, "memory", lambda: 2 * 2**40)
+    monkeypatch.setattr(memory.psutil, "virtual_memory", lambda: SimpleNamespace(available=2**60))
+    before = memory.room()
+    code = "held = bytearray(b'x' * 200_000_000); print('ready', flush=True); input()"
+    worker = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    try:
+        assert worker.stdout.readline() == b"ready\n"
+        assert before - memory.room() > 190_000_000
+    finally:
+        worker.communicate(b"\n")

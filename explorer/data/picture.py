@@ -27,6 +27,11 @@ class Picture:
     image: Image.Image  # L, RGB or RGBA, turned as its camera says, at most SIDE pixels a side
     moves: bool  # the file has more frames; this is the first
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of its pixels."""
+        return self.image.width * self.image.height * len(self.image.getbands())
+
 
 def read_picture(content: bytes, name: str) -> Picture:
     """The picture in a file called `name`; raises ExplorerError for what is none, is damaged, or is too large."""
@@ -39,6 +44,8 @@ def read_picture(content: bytes, name: str) -> Picture:
                 raise Image.DecompressionBombError
             moves = bool(getattr(picture, "is_animated", False))
             picture.seek(0)
+            share = min(1.0, SIDE / max(picture.size))
+            picture.draft(None, tuple(round(side * share) for side in picture.size))  # no huge JPEG is unpacked whole
             return Picture(pixels_of(picture), moves)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise ExplorerError(name, f"it has more than {limits.image_pixels:,} pixels", "Make it smaller first") from None
@@ -53,9 +60,13 @@ def pixels_of(picture: Image.Image) -> Image.Image:
     """
     picture = ImageOps.exif_transpose(picture)
     if picture.mode in ("F", "I") or picture.mode.startswith("I;16"):  # any range of numbers, or 16 bits
-        values = np.nan_to_num(np.asarray(picture, dtype=np.float32))
+        values = np.array(picture, dtype=np.float32)
+        np.nan_to_num(values, copy=False)
         top = max(1.0, float(values.max(initial=0))) if picture.mode == "F" else 65535.0
-        picture = Image.fromarray((values.clip(0, top) / top * 255).round().astype(np.uint8))
+        values.clip(0, top, out=values)
+        values *= 255 / top
+        np.rint(values, out=values)
+        picture = Image.fromarray(values.astype(np.uint8))
     transparent = {"A", "a"} & set(picture.getbands()) or "transparency" in picture.info
     picture = picture.convert("RGBA" if transparent else "L" if picture.mode in ("1", "L") else "RGB")
     picture.thumbnail((SIDE, SIDE))

@@ -86,7 +86,7 @@ class LocalEngine:
                 raise ExplorerError("A new job", "this server is shutting down", "Try again when it is back")
             before = self._jobs.get(id)
             if before and not (before.outcome and before.closed):
-                raise ValueError(f"there is a job {id!r} already")
+                raise ExplorerError("This job", "it is going on already", "Wait for its end, or stop it")
             if any(job.owner == owner for job in (*self._running, *self._waiting)):
                 raise ExplorerError(
                     "A second job", "one of yours is waiting or running already", "Stop that one, or wait for its end"

@@ -11,8 +11,13 @@ from explorer.settings import settings
 
 TRIES = 5  # wrong ones of one session
 ALL_TRIES = 30  # wrong ones of all sessions together, in
-WINDOW = 600.0  # seconds
+WINDOW = 60.0  # seconds
 ASKED = "The teacher's view"
+
+
+class WrongTokenError(ExplorerError):
+    """A token was compared, and is another."""
+
 
 _lock = threading.Lock()
 _wrong: deque[float] = deque()  # times of wrong tries, as time.monotonic() has them
@@ -33,8 +38,8 @@ def check(said: str, before: int) -> None:
         while _wrong and _wrong[0] <= now - WINDOW:
             _wrong.popleft()
         if len(_wrong) >= ALL_TRIES:
-            wait = math.ceil((_wrong[0] + WINDOW - now) / 60)
-            raise ExplorerError(ASKED, "too many wrong tokens were typed on this server", f"Try again in {wait} min")
+            wait = math.ceil(_wrong[0] + WINDOW - now)
+            raise ExplorerError(ASKED, "too many wrong tokens were typed on this server", f"Try again in {wait} s")
         if not hmac.compare_digest(said.encode(), settings().teacher.encode()):
             _wrong.append(now)
-            raise ExplorerError(ASKED, "that is not its token", "Type the one in EXPLORER_TEACHER")
+            raise WrongTokenError(ASKED, "that is not its token", "Type the one in EXPLORER_TEACHER")

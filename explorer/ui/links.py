@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import streamlit as st
-from streamlit.runtime.scriptrunner import RerunException
+from streamlit.runtime.scriptrunner import RerunException, StopException
 
 from explorer.ui.page import plain
 
@@ -23,14 +23,14 @@ def checked(page: str) -> Iterator[None]:
     place, state = st.container(), st.session_state
     if state.get(HERE) != page:
         state[HERE], state[ASKED] = page, {name: st.query_params.get_all(name) for name in st.query_params}
-    rerun = False
+    early = False
     try:
         yield
-    except RerunException:  # the controls that come later have not read it yet
-        rerun = True
+    except (RerunException, StopException):  # the controls that come later have not read it yet
+        early = True
         raise
     finally:
-        if state[ASKED] and not rerun:
+        if state[ASKED] and not early:
             told = state.pop(TOLD, set())
             wrong = [said for name, texts in state[ASKED].items() if name not in told and (said := _wrong(name, texts))]
             state[ASKED], state[WRONG] = {}, (page, st.query_params.to_dict(), wrong)

@@ -22,16 +22,23 @@ def be_here() -> None:
     session = st.session_state.setdefault("presence", secrets.token_hex(8))
     with _lock:
         _here[session] = (person(), time.monotonic())
+        _forget()
     if settings().shared:
         belongings.see(person())
 
 
 def sessions() -> dict[str, int]:
     """How many pages each person has open."""
-    now, found = time.monotonic(), {}
+    found: dict[str, int] = {}
     with _lock:
-        for session in [session for session, (_, spoke) in _here.items() if spoke < now - GONE]:
-            del _here[session]
+        _forget()
         for owner, _ in _here.values():
             found[owner] = found.get(owner, 0) + 1
     return found
+
+
+def _forget() -> None:
+    """Whoever has been silent for long is gone; under the lock."""
+    before = time.monotonic() - GONE
+    for session in [session for session, (_, spoke) in _here.items() if spoke < before]:
+        del _here[session]

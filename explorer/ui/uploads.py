@@ -13,9 +13,11 @@ import streamlit as st
 from PIL import Image
 
 from explorer.data.base import one_line
-from explorer.data.picture import read_picture
+from explorer.data.picture import Picture, read_picture
 from explorer.errors import ExplorerError
 from explorer.settings import MB, settings
+from explorer.store import ANSWERS
+from explorer.turns import TURNS
 
 PICTURES = ("png", "jpg", "jpeg", "webp", "bmp", "gif", "tif", "tiff")
 NAME = 80  # letters
@@ -27,10 +29,15 @@ class Brought:
     def __init__(self, upload: Any) -> None:
         content = content_of(upload)
         self.name = name_of(upload)
-        found = read_picture(content, self.name)
+        self.key = hashlib.sha256(content).hexdigest()  # the same for the same file
+        found = ANSWERS.get(("upload", self.key), lambda: _read(content, self.name))
         self.image: Image.Image = found.image
         self.moves: bool = found.moves  # the file has more frames than this
-        self.key = hashlib.sha256(content).hexdigest()  # the same for the same file
+
+
+def _read(content: bytes, name: str) -> Picture:
+    with TURNS.take():
+        return read_picture(content, name)
 
 
 def picture(label: str, key: str) -> Brought | None:

@@ -1,7 +1,12 @@
 """What a link asks for and can't have falls back, with a sentence."""
 
+import ast
+from pathlib import Path
+
 import pytest
 from streamlit.testing.v1 import AppTest
+
+ROOT = Path(__file__).parents[2]
 
 
 def page():
@@ -123,3 +128,12 @@ def test_what_a_button_found_is_in_the_link():
     test.button(key="start").click().run()
     assert test.query_params == {"job": "abc"}
     assert test.run().query_params == {"job": "abc"}
+
+
+def test_numbers_are_typed_at_one_place():
+    """Streamlit's own breaks the page at ?seed=inf."""
+    files = [*ROOT.glob("explorer/ui/**/*.py"), *ROOT.glob("pages/*.py")]
+    found = [path.name for path in files
+             if any(isinstance(node, ast.Attribute) and node.attr == "number_input"
+                    for node in ast.walk(ast.parse(path.read_text())))]  # fmt: skip
+    assert found == ["number.py"]

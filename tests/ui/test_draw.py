@@ -84,7 +84,8 @@ def test_it_sends_what_streamlit_would(app):
 def test_the_same_chart_is_made_once(app):
     first = sent(app.run())[0].SerializeToString(deterministic=True)
     assert sent(app.run())[0].SerializeToString(deterministic=True) == first
-    assert sent(AppTest.from_function(page).run())[0].SerializeToString(deterministic=True) == first  # another person's
+    another = AppTest.from_function(page, default_timeout=60)
+    assert sent(another.run())[0].SerializeToString(deterministic=True) == first  # another person's
     assert MADE == ["mine"]
 
 

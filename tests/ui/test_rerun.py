@@ -27,12 +27,13 @@ st.text("the last line")
 
 @pytest.fixture(autouse=True)
 def server(monkeypatch):
+    """Streamlit alone: a test before may have run app.py, which mends it for the whole process."""
     monkeypatch.setattr(Runtime, "_instance", MagicMock())
+    monkeypatch.setattr(AppSession, "request_rerun", rerun._plain)
 
 
 @pytest.fixture
-def mended(monkeypatch):
-    monkeypatch.setattr(AppSession, "request_rerun", rerun._plain)
+def mended(server):
     rerun.mend()
 
 
@@ -57,7 +58,7 @@ async def _told(script, *, presses=0, then=None):
         if then is not None:
             session.request_rerun(then)
         messages, over = [], 0
-        for _ in range(400):
+        for _ in range(1000):
             await asyncio.sleep(0.02)
             messages += session.flush_browser_queue()
             if session._scriptrunner is None and not rerun._waiting.get(session):

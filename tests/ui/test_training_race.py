@@ -10,7 +10,7 @@ from explorer import jobs
 from explorer.errors import ExplorerError
 from explorer.settings import settings
 from explorer.training import TrainConfig, racing
-from explorer.training.presets import PRESETS, shipped
+from explorer.training.presets import PRESETS, STANDARD, shipped
 from explorer.training.race import Contest
 from explorer.ui.training.price import price
 from explorer.ui.words import duration
@@ -101,6 +101,15 @@ def test_a_whole_recipe_may_challenge_and_a_network_that_names_nothing_may_not()
     assert "Learning rate" in levers
     assert "MixUp" not in levers
     assert "names classes" in said(opened({"dataset": "sort", "model": "gpt"}, race="own"))
+
+
+def test_a_challenging_recipe_takes_over_no_trick_of_the_one_on_the_left(monkeypatch):
+    raced = []
+    monkeypatch.setattr(racing, "start", lambda contest, owner: raced.append(contest) or "0" * 32)
+    mine = {"model": "mlp", "epochs": 1, "batch_size": 128, "ema": 0.9, "mixup": 0.5, "crop": 2}
+    app = opened(mine, race="own", b_kind="standard")
+    app.button(key="start-race").click().run()
+    assert raced[0].configs == (TrainConfig(**mine), TrainConfig(model="mlp", epochs=1, batch_size=128, **STANDARD))
 
 
 def test_a_race_that_is_not_there_is_refused_in_a_sentence():

@@ -9,10 +9,12 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from PIL import Image, PngImagePlugin
+from PIL import Image, ImageOps, PngImagePlugin
 
+from explorer.data import picture
 from explorer.errors import ExplorerError
 from explorer.settings import settings
+from explorer.store import weight
 from explorer.ui import uploads
 
 ROOT = Path(__file__).parents[2]
@@ -120,3 +122,34 @@ def test_files_come_in_at_one_place():
         if isinstance(node, ast.Attribute) and node.attr in TAKING
     }
     assert places == {"explorer/ui/uploads.py"}
+
+
+def test_a_photograph_far_larger_than_needed_is_not_unpacked_whole(monkeypatch):
+    small = np.random.default_rng(0).integers(0, 255, (20, 30, 3), dtype=np.uint8)
+    photograph = Image.fromarray(small).resize((6000, 4000), Image.Resampling.BICUBIC)
+    content, sizes = saved(photograph, "JPEG", quality=95), []
+    turn = ImageOps.exif_transpose
+    monkeypatch.setattr(ImageOps, "exif_transpose", lambda one: sizes.append(one.size) or turn(one))
+    found = opened(content)
+    assert sizes == [(3000, 2000)]
+    assert max(found.size) == 2048
+    whole = photograph.resize(found.size, Image.Resampling.BICUBIC)
+    assert np.abs(np.asarray(found, float) - np.asarray(whole, float)).mean() < 2
+
+
+def test_a_file_is_read_once_for_all_who_bring_it(monkeypatch):
+    read = []
+    plain = uploads.read_picture
+    monkeypatch.setattr(uploads, "read_picture", lambda *args: read.append(args[1]) or plain(*args))
+    content = saved(Image.new("RGB", (5, 3), "navy"))
+    first, second = uploads.Brought(upload(content, "a.png")), uploads.Brought(upload(content, "b.png"))
+    assert (first.name, second.name, read) == ("a.png", "b.png", ["a.png"])
+    assert first.image is second.image
+    assert weight(picture.read_picture(content, "c.png")) == 5 * 3 * 3
+
+
+def test_numbers_of_any_range_are_seen_from_black_to_white():
+    floats = Image.fromarray(np.array([[0, 0.5, 2.0, np.nan]], dtype=np.float32))
+    assert np.asarray(opened(saved(floats, "TIFF"))).tolist() == [[0, 64, 255, 0]]
+    deep = Image.fromarray(np.array([[0, 32768, 65535]], dtype=np.uint16))
+    assert np.asarray(opened(saved(deep))).tolist() == [[0, 128, 255]]

@@ -22,6 +22,7 @@ class Hub(http.server.ThreadingHTTPServer):
         self.configured: set[str] = set()  # tells its config before any download, as the Hub does of most
         self.cut: set[str] = set()  # files whose download breaks off
         self.downloads: list[str] = []
+        self.busy = 0  # a status with which it answers everything
         self.url = f"http://127.0.0.1:{self.server_port}"
 
 
@@ -30,7 +31,9 @@ class Answer(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         path, hub = urlparse(self.path).path, self.server
-        if match := re.fullmatch(r"/api/models/(tiny/[^/]+)(?:/revision/([^/]+))?", path):
+        if hub.busy:
+            self.fail(hub.busy, "")
+        elif match := re.fullmatch(r"/api/models/(tiny/[^/]+)(?:/revision/([^/]+))?", path):
             self.about(match[1], match[2])
         elif match := re.fullmatch(r"/api/models/(tiny/[^/]+)/tree/[^/]+", path):
             files = hub.repositories[match[1]]

@@ -288,3 +288,19 @@ def test_the_catalogue_is_what_a_shared_server_opens(configure):
     assert "openai-community/gpt2" in fitting["cpu"] - fitting["cpu-tiny"]
     configure(EXPLORER_STORE="1000000")
     assert not any(map(catalogue.fits, catalogue.CATALOGUE))
+
+
+@pytest.mark.parametrize("name", ["tiny/resnet.git", "tiny/resnet.", "tiny/resnet-"])
+def test_a_name_that_the_hub_can_not_have_is_refused_in_a_sentence(hub, name):
+    with pytest.raises(ExplorerError, match=r"no such names|no model of that name"):
+        zoo.load(f"hf:{name}")
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_hub_that_is_too_busy_is_as_good_as_none(hub, configure, status):
+    before = zoo.load("hf:tiny/resnet").predict(PICTURE)
+    configure()  # an empty store
+    hub.busy = status
+    np.testing.assert_array_equal(zoo.load("hf:tiny/resnet").predict(PICTURE), before)
+    with pytest.raises(ExplorerError, match="was not downloaded before"):
+        zoo.load("hf:tiny/other")

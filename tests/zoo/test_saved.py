@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 from explorer import zoo
 from explorer.borrow import capture
 from explorer.errors import ExplorerError
+from explorer.store import ANSWERS
 from tests.zoo.conftest import save_tiny
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (40, 50, 3), dtype=np.uint8)
@@ -73,7 +74,12 @@ def test_a_model_saved_anew_is_loaded_anew(saved_folder):
     before = zoo.load(f"file:{path}")
     assert zoo.load(f"file:{path}/") is before
     save_tiny(path, "vit", seed=1)
+    ANSWERS.get("what a page has found of it", lambda: "old")
     assert not np.array_equal(zoo.load(f"file:{path}").predict(PICTURE), before.predict(PICTURE))
+    assert not ANSWERS.holds("what a page has found of it")
+    ANSWERS.get("what a page has found of it", lambda: "new")
+    zoo.load(f"file:{path}")
+    assert ANSWERS.holds("what a page has found of it")
 
 
 def test_loads_at_the_same_time_leave_torch_as_it_was(saved_folder):

@@ -21,6 +21,7 @@ from explorer.settings import settings
 from explorer.ui.activations.question import Asked
 from explorer.ui.diffusion.drawn import worked_out
 from explorer.ui.draw import draw
+from explorer.ui.number import number_input
 from explorer.ui.page import guard, plain
 from explorer.ui.person import person
 from explorer.ui.pickers import choose, remembered
@@ -442,7 +443,8 @@ def _drawing(model: Model, asked: Asked, unit: int) -> None:
                        {"mean": "Mean over the picture", "centre": "In the centre alone"}.__getitem__)  # fmt: skip
     steps = third.select_slider("Steps", [32, 64, 128, 256, 512, 1024], 128, key="want-steps", bind="query-params")
     pictures = fourth.slider("Pictures", 1, drawing.PICTURES, 2, key="want-pictures", bind="query-params")
-    seed = fifth.number_input("Seed", 0, 2**31 - 1, 0, key="want-seed", bind="query-params")
+    with fifth:
+        seed = number_input("Seed", 0, 2**31 - 1, 0, key="want-seed")
     regularised = _regularisers(pictures)
     wanted = Drawing(asked.ref, asked.layer, unit, goal, place, int(steps), int(pictures), int(seed), **regularised)
     with st.container(horizontal=True, vertical_alignment="center"):

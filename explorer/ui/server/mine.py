@@ -32,7 +32,10 @@ def mine() -> None:
         st.progress(
             min(1.0, held / limits.keep), f"{_size(held)} of {_size(limits.keep)}, {runs} of {limits.runs} runs"
         )
-        st.caption(f"It stays for {_days(limits.unseen)} after your last visit with this browser, and is then removed.")
+        st.caption(
+            f"It is yours for as long as this browser stays open: keep the links of what you want to find later. "
+            f"{_days(limits.unseen).capitalize()} after your last visit it is removed."
+        )
     else:
         st.caption(f"{_size(held)} in all. Runs and uploads stay until you delete them.")
     if error := st.session_state.pop("delete-refused", None):

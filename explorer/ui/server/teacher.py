@@ -57,7 +57,7 @@ def _enter() -> None:
     try:
         door.check(st.session_state["teacher-token"], st.session_state.get(TRIES, 0))
     except ExplorerError as error:
-        st.session_state[TRIES] = st.session_state.get(TRIES, 0) + 1
+        st.session_state[TRIES] = st.session_state.get(TRIES, 0) + isinstance(error, door.WrongTokenError)
         st.session_state["teacher-refused"] = error
     else:
         st.session_state[IN] = True

@@ -5,10 +5,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from explorer.settings import settings
+from explorer.store import ANSWERS
 from explorer.zoo import saved, saved_diffusion
 from explorer.zoo.refs import Ref
 from explorer.zoo.sources.base import SOURCES, check_parameters, unavailable
 from explorer.zoo.store import Found
+
+_seen: dict[str, str] = {}  # folder → when its files were written, as it was opened last
 
 
 def settle(ref: Ref) -> Ref:
@@ -24,7 +27,11 @@ def settle(ref: Ref) -> Ref:
         raise unavailable(ref, f"this folder can't be opened ({error})") from error
     if not there:
         raise unavailable(ref, "there is no such folder")
-    return replace(ref, name=str(folder.resolve()), revision=str(written))
+    name, written = str(folder.resolve()), str(written)
+    if _seen.setdefault(name, written) != written:
+        _seen[name] = written
+        ANSWERS.clear()  # pages know it by its folder alone, and what they have of it is of the model before
+    return replace(ref, name=name, revision=written)
 
 
 @SOURCES.register("file", form="file:<folder>", pattern=re.compile(r"(?P<name>[^\0\r\n]{1,1000})"), settle=settle)

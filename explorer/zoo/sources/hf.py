@@ -32,7 +32,7 @@ def find(ref: Ref) -> Remote:
     """An image classifier, a language model or a diffusion pipeline from the Hugging Face Hub."""
     import httpx2
     from huggingface_hub import HfApi
-    from huggingface_hub.errors import HfHubHTTPError
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
     if settings().shared:
         if ref.name not in ALLOWED or ref.revision:
@@ -40,7 +40,11 @@ def find(ref: Ref) -> Remote:
         check_parameters(ref, ALLOWED[ref.name])
     try:
         info = HfApi().model_info(ref.name, revision=ref.revision, files_metadata=True, timeout=TIMEOUT)
+    except HFValidationError as error:
+        raise unavailable(ref, "the Hub has no such names") from error
     except HfHubHTTPError as error:
+        if _busy(error):
+            return _downloaded_before(ref, error)
         raise _refusal(ref, error) from error
     except (httpx2.HTTPError, OSError) as error:
         return _downloaded_before(ref, error)
@@ -191,6 +195,12 @@ def _refusal(ref: Ref, error: Exception) -> Exception:
     if isinstance(error, RepositoryNotFoundError):
         return unavailable(ref, "the Hugging Face Hub has no model of that name, or it is private")
     return unavailable(ref, f"the Hugging Face Hub refused ({_reason(error)})")
+
+
+def _busy(error: Exception) -> bool:
+    """Whether the Hub may well answer later: too many have asked, or it is not well."""
+    status = getattr(getattr(error, "response", None), "status_code", 0)
+    return status == 429 or status >= 500
 
 
 def _reason(error: Exception) -> str:
