@@ -89,11 +89,7 @@ def run(
             for method in race.methods:
                 found = explain(case, method)
                 values = measure(case, found, mask, race.seed, race.repeats).values
-                row |= {
-                    f"{method} {name}": float(f"{value:.{DIGITS}g}")
-                    for name, value in values.items()
-                    if np.isfinite(value)
-                }
+                row |= {f"{method} {name}": _short(value) for name, value in values.items() if np.isfinite(value)}
         files.append_history(folder(request["id"]), [row])
         report({"progress": (done + 1) / len(chosen), "step": done + 1})
     return {"images": len(rows(request["id"]))}

@@ -46,7 +46,7 @@ PAGES = (
         "pages/attribution.py",
         "Saliency",
         ":material/flare:",
-        "See what speaks for an answer, by twenty methods, each with the measure of its trust.",
+        "See what speaks for an answer, by eighteen methods, each with the measure of its trust.",
         "attribution.svg",
         "One scene as five methods explain it, each with the share of its evidence that lies on the object",
     ),

@@ -14,7 +14,7 @@ def _few(now: Now) -> bool:
 
 
 TOUR = Tour(
-    "A saliency map colours the pixels that mattered for a network's answer. There are twenty ways to make one.",
+    "A saliency map colours the pixels that mattered for a network's answer. There are many ways to make one.",
     {
         "view": "Arena", "model": "zoo:shapes-resnet", "example": 0, "target": "predicted", "?target": None,
         "versus": "nothing", "?versus": None, "layer": "automatic", "?layer": None,
