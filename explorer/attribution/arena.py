@@ -6,7 +6,7 @@ import time
 import weakref
 from collections.abc import Callable, Hashable, Mapping
 from contextlib import ExitStack, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -89,7 +89,7 @@ def ask(question: Question, methods: Mapping[str, Settings], seconds: float = SE
 
 def marks(question: Question, methods: Mapping[str, Settings], repeats: int = 0) -> list[Measured | None]:
     """The measures of every method's answer, all in one turn; None where it has none."""
-    keys = [("marks", question.key, method, values, repeats) for method, values in methods.items()]
+    keys = [("marks", _of(question, method).key, method, values, repeats) for method, values in methods.items()]
     with nullcontext() if all(map(ANSWERS.holds, keys)) else TURNS.take():
         return [
             None if answer.found is None else ANSWERS.get(key, lambda answer=answer: _marked(question, answer, repeats))
@@ -99,7 +99,7 @@ def marks(question: Question, methods: Mapping[str, Settings], repeats: int = 0)
 
 def _marked(question: Question, answer: Answer, repeats: int) -> Measured:
     with _open(question) as case:
-        answers = ANSWERS.get(("covered", question.key), lambda: covered(case, question.seed))
+        answers = ANSWERS.get(("covered", replace(question, layer="").key), lambda: covered(case, question.seed))
         return measure(case, answer.found, question.example.mask, question.seed, repeats, answers)
 
 
@@ -108,9 +108,14 @@ def _ask(question: Question, method: str, values: Settings, seconds: float, case
         return Answer(method, explain(case(), method, seconds, **dict(values)))
 
     try:
-        return ANSWERS.get(("answer", question.key, method, values), make)
+        return ANSWERS.get(("answer", _of(question, method).key, method, values), make)
     except ExplorerError as error:  # not kept: there may be time or memory the next time
         return Answer(method, None, error)
+
+
+def _of(question: Question, method: str) -> Question:
+    """The question as far as it matters to a method: most read no layer."""
+    return question if METHODS[method].facts["layer"] else replace(question, layer="")
 
 
 def _open(question: Question) -> Any:

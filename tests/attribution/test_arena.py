@@ -8,6 +8,7 @@ import pytest
 from explorer import attribution, data, zoo
 from explorer.attribution import arena
 from explorer.attribution.arena import DEFAULT, Example, Question, ask, estimate, fitting, marks, settled
+from explorer.attribution.traits import traits
 from explorer.errors import ExplorerError
 from explorer.store import Store
 
@@ -48,6 +49,16 @@ def test_what_was_answered_once_is_not_computed_again(question, calls):
     ask(replace(question, target=3), {"grad_cam": ()})
     ask(replace(question, example=Example("another", question.example.pixels)), {"grad_cam": ()})
     assert calls.count("grad_cam") == 4
+
+
+def test_another_layer_is_a_new_question_only_to_methods_that_read_one(question, calls, monkeypatch):
+    first = marks(question, {"saliency": (), "grad_cam": ()})
+    names = [layer.name for layer in traits(zoo.load(REF)).maps.layers]
+    other = replace(question, layer=names[0])
+    again = marks(other, {"saliency": (), "grad_cam": ()})
+    assert calls == ["saliency", "grad_cam", "grad_cam"]
+    assert again[0] is first[0]
+    assert ask(other, {"grad_cam": ()})[0].found.layer == names[0]
 
 
 def test_answers_are_those_of_the_public_function(question):
