@@ -13,8 +13,8 @@ CONVENTION = (
     "Convolutions, matrix products and attention: 2 operations for each multiply-add, as torch's own counter has it; "
     "an added bias is not counted. Everything that works on one number at a time (ReLU, +, ×, GELU): 1 for each number "
     "that it gives out. Pooling: the area of the window for each number given out. Sums, means and maxima: 1 for each "
-    "number that goes in; softmax 5, layer and group normalisation 5, batch normalisation 2, and 2 more where they "
-    "scale and shift. Embeddings, copies and changes of shape: 0."
+    "number that goes in; softmax 5, layer, group and instance normalisation 5, batch normalisation 2 (5 in training), "
+    "and 2 more where they scale and shift. Embeddings, copies and changes of shape: 0."
 )
 
 SOFTMAX = 5  # for each number: maximum, difference, exponential, sum, quotient
@@ -147,6 +147,12 @@ def _norm(each: int, weight: int, name: str = "weight") -> Callable[..., int]:
     return rule
 
 
+def _batch_norm(args: tuple[Any, ...], keywords: Mapping[str, Any], out: Any) -> int:
+    """Frozen it takes what it has learned of a channel; in training, and for an instance, it measures that first."""
+    training = next((one for one in (*args, *keywords.values()) if isinstance(one, bool)), False)
+    return _norm(LAYER_NORM if training else BATCH_NORM, 1)(args, keywords, out)
+
+
 def _each(times: int) -> Callable[..., int]:
     return lambda args, keywords, out: times * first(out).numel()
 
@@ -184,11 +190,11 @@ RULES: dict[str, Callable[..., int]] = {
     "native_layer_norm": _norm(LAYER_NORM, 2),
     "native_group_norm": _norm(LAYER_NORM, 1),
     "_fused_rms_norm": _norm(3, 2),  # square, its mean, product with 1/σ
-    "native_batch_norm": _norm(BATCH_NORM, 1),
-    "_native_batch_norm_legit": _norm(BATCH_NORM, 1),
+    "native_batch_norm": _batch_norm,
+    "_native_batch_norm_legit": _batch_norm,
     "_native_batch_norm_legit_no_training": _norm(BATCH_NORM, 1),
-    "cudnn_batch_norm": _norm(BATCH_NORM, 1),
-    "miopen_batch_norm": _norm(BATCH_NORM, 1),
+    "cudnn_batch_norm": _batch_norm,
+    "miopen_batch_norm": _batch_norm,
     "avg_pool2d": _window(2),
     "avg_pool3d": _window(3),
     "max_pool2d_with_indices": _window(2),

@@ -27,6 +27,8 @@ CASES = {  # layer, its input, what a person counts
     "transposed in groups": (nn.ConvTranspose2d(4, 8, 2, groups=2), x(1, 4, 5, 5), 2 * 5 * 5 * 4 * 4 * 4),
     "batch normalisation": (nn.BatchNorm2d(3), x(2, 3, 4, 4), 4 * 96),
     "batch normalisation, not scaled": (nn.BatchNorm2d(3, affine=False), x(2, 3, 4, 4), 2 * 96),
+    "instance normalisation": (nn.InstanceNorm2d(3), x(2, 3, 4, 4), 5 * 96),
+    "instance normalisation, scaled": (nn.InstanceNorm2d(3, affine=True), x(2, 3, 4, 4), 7 * 96),
     "layer normalisation": (nn.LayerNorm(6), x(2, 5, 6), 7 * 60),
     "layer normalisation, not scaled": (nn.LayerNorm(6, elementwise_affine=False), x(2, 5, 6), 5 * 60),
     "group normalisation": (nn.GroupNorm(2, 4), x(1, 4, 3, 3), 7 * 36),
@@ -52,6 +54,10 @@ CASES = {  # layer, its input, what a person counts
 def test_a_layer_takes_what_one_counts_by_hand(name):
     layer, given, right = CASES[name]
     assert count(lambda: layer.eval()(given.clone())) == right
+
+
+def test_batch_normalisation_measures_its_batch_in_training():
+    assert count(lambda: nn.BatchNorm2d(3).train()(x(2, 3, 4, 4))) == 7 * 96
 
 
 def test_a_convolution_of_transformers_that_is_a_linear_layer():

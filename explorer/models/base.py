@@ -1,9 +1,10 @@
 """The architectures by name, and how one is built and initialised from a seed."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from explorer.errors import ExplorerError
-from explorer.params import check
+from explorer.params import check, params
 from explorer.registry import Registry
 
 if TYPE_CHECKING:
@@ -41,9 +42,22 @@ def outline(name: str, shape: tuple[int, ...], classes: int, **settings: Any) ->
     settings = check(entry.make, settings, asked)
     reason = unfit(name, shape, **settings)
     if reason:
-        raise ExplorerError(asked, reason, f"Choose one of: {', '.join(fitting(shape))}")
+        raise ExplorerError(asked, reason, _other(name, shape, settings))
     with torch.device("meta"):
         return entry.make(shape, classes, **settings)
+
+
+def _other(name: str, shape: tuple[int, ...], settings: Mapping[str, Any]) -> str:
+    """What to choose where an architecture can't take a shape: settings of which one is enough, or an architecture."""
+    found = []
+    for key, param in params(MODELS[name].make).items():
+        options, now = list(getattr(param.control, "options", ())), settings[key]
+        near = sorted(options, key=lambda one: abs(options.index(one) - options.index(now))) if now in options else ()
+        values = (param.default, *near)
+        found += [f"{key} {one}" for one in values if not unfit(name, shape, **{**settings, key: one})][:1]
+    if found:
+        return f"Choose {', or '.join(found)}"
+    return f"Choose one of: {', '.join(fitting(shape))}" if unfit(name, shape) else "Choose other settings"
 
 
 def unfit(name: str, shape: tuple[int, ...], **settings: Any) -> str | None:

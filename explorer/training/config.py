@@ -39,7 +39,7 @@ class TrainConfig:
             label="Gradient accumulation",
             group="Length",
             help="Batches whose gradients are added up before one step is taken: the step of a large batch, in the "
-            "memory of a small one.",
+            "memory of a small one. Batch normalisation still sees each small batch alone.",
             paper="https://arxiv.org/abs/1706.02677",
         ),
     ] = 1
@@ -230,7 +230,8 @@ class TrainConfig:
             0,
             16,
             group="Augmentation",
-            help="Pixels that a picture may be shifted by in each direction; what comes in from outside is black.",
+            help="Pixels that a picture may be shifted by in each direction, half of its side at the most; what comes "
+            "in from outside is black.",
             paper="https://arxiv.org/abs/1512.03385",
         ),
     ] = 0
@@ -361,6 +362,7 @@ class TrainConfig:
         return cls(**values)
 
 
+EVALUATION_BATCH = 256  # examples that are tried together
 PICTURES_ONLY = ("flip", "crop", "randaugment", "erasing", "mixup", "cutmix")
 
 
@@ -381,12 +383,21 @@ def unfit(task: str, denoises: bool) -> dict[str, str]:
     return reasons
 
 
-def check_levers(config: TrainConfig, task: str, denoises: bool, examples: int) -> None:
-    """Raise ExplorerError where a lever is set that can't act on this data, or a step wants more than an epoch has."""
+def check_levers(config: TrainConfig, task: str, shape: tuple[int, ...], denoises: bool, examples: int) -> None:
+    """Raise ExplorerError where a lever is set that can't act on this data, or a step wants more than an epoch has.
+
+    task, shape: of the data set (see `Dataset`). examples: of its training split.
+    """
     for name, reason in unfit(task, denoises).items():
         idle = name == "label_smoothing"  # its default is meant for classifiers, and others never look at it
         if getattr(config, name) and not idle:
             raise ExplorerError(f"The lever {name!r} on {config.dataset}", reason, f"Leave {name} at 0")
+    if config.crop > min(shape[1:], default=0) // 2:
+        raise ExplorerError(
+            f"Crop {config.crop} on {config.dataset}",
+            f"it would move more than half of a picture of {shape[1]}×{shape[2]} out of sight",
+            f"Choose {min(shape[1:]) // 2} at the most",
+        )
     if config.accumulate > 1 and config.batch > examples:
         raise ExplorerError(
             f"Accumulating {config.accumulate} batches of {config.batch_size}",

@@ -45,14 +45,15 @@ def cost(config: TrainConfig, device: str = "cpu") -> Cost:
     from explorer.training.learner import prepare
 
     operations = flops(config)
-    small = _affordable(config, operations)
+    examples = len(data.load(config.dataset, "train", **dict(config.dataset_settings)))
+    batch = min(config.batch_size, examples)
+    small = _affordable(batch, operations)
     tried = dataclasses.replace(
         config, batch_size=small, accumulate=1, compile=False, schedule="constant", epochs=1, early_stopping=0
     )
     learner = prepare(tried, device)
-    examples, held_out = len(learner.train), len(learner.validation)
-    activations = _activations(learner, config.batch_size, small)
-    step, validation = _step(learner, small, config.batch_size), _validation(learner, small)
+    activations = _activations(learner, batch, small)
+    step, validation = _step(learner, small, batch), _validation(learner, small)
     net = learner.model
     tensors = [
         *net.parameters(),
@@ -60,7 +61,7 @@ def cost(config: TrainConfig, device: str = "cpu") -> Cost:
         *(learner.average.module.state_dict().values() if learner.average else ()),
     ]
     count = config.epochs * max(1, examples // config.batch)
-    seconds = count * config.accumulate * step + (config.epochs + 1) * validation * held_out
+    seconds = count * config.accumulate * step + (config.epochs + 1) * validation
     return Cost(
         parameters=sum(one.numel() for one in net.parameters()),
         flops=operations,
@@ -95,10 +96,10 @@ def _flops(dataset: str, dataset_settings: Any, model: str, model_settings: Any)
     return count(lambda: net(*inputs))
 
 
-def _affordable(config: TrainConfig, operations: int) -> int:
+def _affordable(batch: int, operations: int) -> int:
     """The largest batch, a power of two, of which a few steps take no longer than one waits for."""
-    small = min(LEAST, config.batch_size)
-    while small * 2 <= min(config.batch_size, PATIENCE / PASSES / max(operations, 1)):
+    small = min(LEAST, batch)
+    while small * 2 <= min(batch, PATIENCE / PASSES / max(operations, 1)):
         small *= 2
     return small
 
@@ -127,7 +128,7 @@ def _timed(learner: Any, batch: int) -> float:
     learner.step, learner.seconds = 0, 0.0
     learner.train, learner.validation = _part(whole[0], batch * (tried + 2)), _part(whole[1], LEAST)
     took = []
-    for step in steps(learner.config, learner, evaluate_at=range(2 + tried)):  # a GPU is waited for where it is tried
+    for step in steps(learner.config, learner, look_at=range(2 + tried)):  # there a GPU is waited for
         took.append(step.seconds)
         if step.step == 1 + tried:  # the next one would end the epoch
             break
@@ -136,21 +137,29 @@ def _timed(learner: Any, batch: int) -> float:
 
 
 def _validation(learner: Any, batch: int) -> float:
-    """Seconds in which one example of the validation split is tried."""
+    """Seconds in which the validation split is tried, from a part of it: twice where weights are averaged."""
+    from explorer.training.objectives import objective
     from explorer.training.scoring import scores
 
-    part = _part(learner.validation, batch)
+    name, part = learner.config.model, _part(learner.validation, batch)
     start = time.perf_counter()
-    scores(learner.kept, learner.config.model, part)  # ends with a number, so a GPU is waited for
-    return (time.perf_counter() - start) / len(part)
+    scores(learner.kept, name, part)  # ends with a number, so a GPU is waited for
+    took = time.perf_counter() - start
+    tried, whole = (  # of denoisers the fewer examples there are, the more often each is asked
+        len(split) * getattr(objective(name, learner.model, len(split)), "often", 1)
+        for split in (part, learner.validation)
+    )
+    return took / tried * whole * (2 if learner.average else 1)
 
 
 def _part(batches: Any, count: int) -> Any:
-    """The first examples of a split."""
+    """The first examples of a split, over again where there are too few."""
     import copy
 
-    part = copy.copy(batches)
-    part.x, part.y = batches.x[:count], batches.y[:count]
+    import torch
+
+    part, which = copy.copy(batches), torch.arange(count) % len(batches)
+    part.x, part.y = batches.x[which], batches.y[which]
     return part
 
 
@@ -175,7 +184,7 @@ def kept_bytes(learner: Any, batch: int) -> int:
     import torch
 
     from explorer.training.augment import Chance
-    from explorer.training.loop import loss_of
+    from explorer.training.loop import loss_of, spread_needed
     from explorer.training.objectives import denoises, objective
     from explorer.training.scoring import answers
 
@@ -185,7 +194,7 @@ def kept_bytes(learner: Any, batch: int) -> int:
     generator = torch.Generator().manual_seed(config.seed)
     ((x, y),) = learner.train(torch.arange(batch), batch)
     chance = Chance(0, learner.device) if learner.draws else nullcontext()
-    with _saved() as kept, chance, learner.autocast():
+    with spread_needed(), _saved() as kept, chance, learner.autocast():
         x, y = learner.augment.mixed(x, y, generator) if learner.augment.acts else (x, y)
         answer, y = answers(net, objective(config.model, net)(x, y, generator))
         loss = loss_of(answer, y, config.label_smoothing, named=not denoises(config.model))

@@ -72,6 +72,8 @@ def resume(id: str, owner: str = LOCAL, *, most: int = 0, pace: float = 0.0, hal
     try:
         _submit(id, config, owner, most, pace)
     except ExplorerError:
+        if _goes(id):  # it was asked for twice at once, and the other was first
+            raise
         runs.finish(id, run.state, run.metrics, (), run.error)
         raise
     if halve:
@@ -91,7 +93,11 @@ def _goes(id: str) -> bool:
 
 
 def halved(config: TrainConfig) -> TrainConfig:
-    """The same steps from batches of half the size; raises ExplorerError where they can't be halved."""
+    """The same steps from batches of half the size.
+
+    What is drawn in a batch, and what batch normalisation measures in one, is then another.
+    Raises ExplorerError where they can't be halved.
+    """
     if config.batch_size == 1 or config.accumulate == 16:
         raise ExplorerError("Half the batch", "these batches can't be made smaller", "Choose a smaller network")
     return dataclasses.replace(config, batch_size=config.batch_size // 2, accumulate=config.accumulate * 2)
@@ -129,7 +135,7 @@ def check_limits(config: TrainConfig) -> None:
     examples = config.batch  # only who accumulates has to know
     if config.accumulate > 1:
         examples = len(data.load(config.dataset, "train", **dict(config.dataset_settings)))
-    check_levers(config, about.task, denoises(config.model), examples)
+    check_levers(config, about.task, about.shape, denoises(config.model), examples)
     count = models.count(config.model, about.shape, about.classes, **dict(config.model_settings))
     if count > limits.parameters:
         raise ExplorerError(

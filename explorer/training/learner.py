@@ -133,7 +133,7 @@ def prepare(config: TrainConfig, device: str = "cpu") -> Learner:
 def check(config: TrainConfig, train: data.Dataset) -> None:
     """Raise ExplorerError where a network, its data and the levers don't go together."""
     models.check_reads(config.model, config.dataset, train.task)
-    check_levers(config, train.task, denoises(config.model), len(train))
+    check_levers(config, train.task, train.shape, denoises(config.model), len(train))
     if train.task in ("image", "points") and not denoises(config.model) and len(train.labels) < 2:
         raise ExplorerError(
             f"A {config.model} on {data.about(config.dataset).title}",
@@ -206,7 +206,8 @@ def restore(learner: Learner, path: Path) -> None:
         ) from error
     learner.step, learner.seconds = told["step"], told["seconds"]
     learner.best, learner.worse = tuple(told["best"]), told["worse"]
-    learner.scaler.load_state_dict(told["scaler"])
+    if told["scaler"]:  # nothing where it was put down on a device that scales no losses
+        learner.scaler.load_state_dict(told["scaler"])
     if learner.plateau:
         learner.plateau.optimizer.param_groups[0]["lr"] = told["plateau"].pop("lr")
         learner.plateau.load_state_dict(told["plateau"])

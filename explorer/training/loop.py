@@ -5,7 +5,7 @@ import dataclasses
 import itertools
 import math
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 import psutil
@@ -68,8 +68,22 @@ def steps(
     """
     learner = learner or prepare(config)
     try:
-        yield from _steps(config, learner, evaluate_at, look_at)
-    except ValueError as error:  # of a normalisation, which knows only then
+        with spread_needed():
+            yield from _steps(config, learner, evaluate_at, look_at)
+    except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+        if not isinstance(error, torch.OutOfMemoryError | MemoryError) and "not enough memory" not in str(error):
+            raise
+        learner.optimizer.zero_grad()
+        yield from _fetch(learner)
+        raise Exhausted(learner) from error
+
+
+@contextlib.contextmanager
+def spread_needed() -> Iterator[None]:
+    """Inside the `with`, a normalisation that is given a single value of a channel raises an ExplorerError."""
+    try:
+        yield
+    except ValueError as error:  # it knows only then
         if "Expected more than 1" not in str(error):
             raise
         raise ExplorerError(
@@ -77,12 +91,6 @@ def steps(
             "a normalisation was given a single value for each channel, which has no spread",
             "Choose larger batches or pictures, or another normalisation",
         ) from error
-    except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-        if not isinstance(error, torch.OutOfMemoryError | MemoryError) and "not enough memory" not in str(error):
-            raise
-        learner.optimizer.zero_grad()
-        yield from _fetch(learner)
-        raise Exhausted(learner) from error
 
 
 def _steps(
@@ -158,35 +166,48 @@ class Exhausted(ExplorerError):
         super().__init__(
             "Training",
             f"there was not enough memory for step {learner.step + 1} with batches of {size}",
-            "Go on with half the batch, or choose a smaller network",
+            "Take half the batch, or choose a smaller network" if size > 1 else "Choose a smaller network",
         )
 
 
 def _gradient(
     learner: Learner, ask: Any, batches: Iterator[tuple[Tensor, Tensor]], chance: torch.Generator | None
 ) -> tuple[Tensor, Tensor]:
-    """Leave the mean gradient of the batches in the weights; gives the mean loss, and the share of right answers."""
+    """Leave the mean gradient of the batches in the weights; gives the mean loss, and the share of right answers.
+
+    The mean is over all examples, and of texts over all tokens that are asked.
+    """
     config, named = learner.config, not denoises(learner.config.model)
     learner.optimizer.zero_grad()
-    losses, correct, asked = [], [], []
-    for raw, given in batches:
-        if learner.augment.acts:
-            x = learner.train.normalise(learner.augment.bytes(raw, chance))
-            x, y = learner.augment.mixed(x, given, chance)
-        else:
-            x, y = learner.train.normalise(raw), given
+    asked = (ask(*_changed(learner, *batch, chance), learner.chance) for batch in batches)
+    shares: Iterable[Any] = itertools.repeat(1 / config.accumulate)
+    if config.accumulate > 1 and named and ask is not classes:
+        asked = list(asked)
+        counts = torch.stack([y.ne(IGNORED).sum() for _, y in asked])
+        shares = counts / counts.sum()
+    losses, correct, count = [], [], []
+    for batch, share in zip(asked, shares, strict=False):
         with learner.autocast():
-            answer, y = answers(learner.forward, ask(x, y, learner.chance))
+            answer, y = answers(learner.forward, batch)
             loss = loss_of(answer, y, config.label_smoothing, named)
-        learner.scaler.scale(loss / config.accumulate if config.accumulate > 1 else loss).backward()
+        if config.accumulate > 1:
+            loss = loss * share
+        learner.scaler.scale(loss).backward()
         losses.append(loss.detach().float())
         if named:
             correct.append(right(answer, y))
-            asked.append(len(y) if ask is classes else y.ne(IGNORED).sum())
+            count.append(len(y) if ask is classes else y.ne(IGNORED).sum())
     learner.scaler.unscale_(learner.optimizer)
     if len(losses) > 1:
-        losses, correct, asked = [torch.stack(losses).mean()], [sum(correct)], [sum(asked)]
-    return losses[0], correct[0] / asked[0] if named else losses[0].new_tensor(math.nan)
+        losses, correct, count = [torch.stack(losses).sum()], [sum(correct)], [sum(count)]
+    return losses[0], correct[0] / count[0] if named else losses[0].new_tensor(math.nan)
+
+
+def _changed(learner: Learner, raw: Tensor, y: Tensor, chance: torch.Generator | None) -> tuple[Tensor, Tensor]:
+    """A batch as the network sees it: normalised, and augmented where the recipe says so."""
+    if not learner.augment.acts:
+        return learner.train.normalise(raw), y
+    return learner.augment.mixed(learner.train.normalise(learner.augment.bytes(raw, chance)), y, chance)
 
 
 def loss_of(answer: Tensor, y: Tensor, smoothing: float, named: bool) -> Tensor:

@@ -45,7 +45,7 @@ def causal(x: Tensor, y: Tensor, generator: torch.Generator) -> Batch:
 def masked(x: Tensor, y: Tensor, generator: torch.Generator) -> Batch:
     """The answer where a part of the text is given, else 15 % of all words (Devlin et al. 2019, section 3.1).
 
-    Of these words 80 % are hidden, 10 % replaced by another word and 10 % shown.
+    Of these words 80 % are hidden, 10 % replaced by another word and 10 % shown. One word is asked at least.
     """
     x, y = _trimmed(x, y)
     word = x.gt(MASK)
@@ -53,7 +53,7 @@ def masked(x: Tensor, y: Tensor, generator: torch.Generator) -> Batch:
     if not torch.equal(asked, word):
         return (x.masked_fill(asked, MASK),), y.masked_fill(~asked, IGNORED)
     draw = torch.rand((2, *x.shape), generator=generator).to(x.device)
-    asked &= draw[0] < MASKED
+    asked &= (draw[0] < MASKED) | (draw[0] == draw[0].where(asked, 1.0).min())  # one at least
     others = torch.randint(MASK + 1, int(x.max()) + 1, x.shape, generator=generator).to(x.device)
     shown = x.where(draw[1] < SHOWN, torch.where(draw[1] < SHOWN + SWAPPED, others, MASK))
     return (torch.where(asked, shown, x),), y.masked_fill(~asked, IGNORED)

@@ -57,18 +57,23 @@ class Contest:
 
     @property
     def same_order(self) -> bool:
-        """Whether all recipes see the examples in the same order."""
-        return len({(config.batch, config.balanced) for config in self.configs}) == 1
+        """Whether all recipes see the examples in the same order, into however large batches it is cut."""
+        return len({config.balanced for config in self.configs}) == 1
+
+    @property
+    def same_batches(self) -> bool:
+        """Whether all recipes see the same examples at each step."""
+        return self.same_order and len({config.batch for config in self.configs}) == 1
 
     @property
     def shared(self) -> str:
         """What the recipes have in common at each seed, in one sentence."""
         weights = "the same first weights" if self.same_weights else "first weights that may differ (their networks do)"
-        order = (
-            "the same order of examples"
-            if self.same_order
-            else "examples in an order of their own (their batches differ)"
-        )
+        order = "the same order of examples"
+        if not self.same_order:
+            order = "examples in an order of their own (some draw classes alike)"
+        elif not self.same_batches:
+            order += ", cut into batches of their own"
         return f"At each seed the recipes have {weights}, and {order}."
 
     def to_dict(self) -> dict[str, Any]:

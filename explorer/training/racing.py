@@ -121,7 +121,7 @@ def _measured(recipe: int, seed: int, config: TrainConfig, place: Path, outcome:
         outcome["metrics"].get("validation accuracy"),
         tuple(one["validation_loss"] for one in tried),
         tuple(one["validation_accuracy"] for one in tried),
-        outcome["seconds"], outcome["steps"] * config.batch / max(outcome["seconds"], 1e-9), outcome["error"],
+        outcome["seconds"], outcome["steps"] * seen(config) / max(outcome["seconds"], 1e-9), outcome["error"],
     )  # fmt: skip
 
 
@@ -185,6 +185,11 @@ def steps(config: TrainConfig) -> int:
     """How many steps a run takes."""
     examples = len(data.load(config.dataset, "train", **dict(config.dataset_settings)))
     return config.epochs * max(1, examples // config.batch)
+
+
+def seen(config: TrainConfig) -> int:
+    """How many examples a step sees: a batch, or all where there are fewer."""
+    return min(config.batch, len(data.load(config.dataset, "train", **dict(config.dataset_settings))))
 
 
 def folder(id: str) -> Path:

@@ -61,6 +61,8 @@ def record(
 
     files.write_json(folder / "config.json", config.to_dict())
     learner = prepare(config, device)
+    if torch.device(device).type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)  # else it would be that of the runs before
     if (folder / files.PUT_DOWN).exists():
         restore(learner, folder / files.PUT_DOWN)
         files.rewind(folder, learner.step or -1)  # step 0 is told again

@@ -12,9 +12,9 @@ from torch.nn.functional import cross_entropy
 from explorer.data.text import IGNORED
 from explorer.models.layers import ACTIVATIONS
 from explorer.training.batches import Batches
+from explorer.training.config import EVALUATION_BATCH
 from explorer.training.objectives import Batch, denoises, objective
 
-EVALUATION_BATCH = 256
 BANDS = 5
 
 

@@ -87,7 +87,9 @@ class _Recipe:
         self.draws = draws or self.changes
         self.mixes = bool(config.mixup or config.cutmix)
         self.seen = "config.batch_size" + (" * config.accumulate" if config.accumulate > 1 else "")  # by a step
+        self.weighs = self.named and self.objective != "classes" and config.accumulate > 1  # batches by their tokens
         self.half = HALVES.get(config.amp)
+        self.scales = config.amp in ("auto", "fp16")  # the loss, which only float16 needs
         self.imports: set[str] = {"from torch.nn import functional as F"}
 
     def settings(self) -> list[str]:
@@ -156,7 +158,13 @@ class _Recipe:
                 "",
                 "average = AveragedModel(model, multi_avg_fn=update, use_buffers=True)",
             ]
-        if self.half == "float16":
+        if config.amp == "auto":
+            lines += [
+                'has_bf16 = device.type != "cuda" or torch.cuda.is_bf16_supported(including_emulation=False)',
+                "half = torch.bfloat16 if has_bf16 else torch.float16",
+                "scaler = torch.amp.GradScaler(device.type, enabled=half is torch.float16)",
+            ]
+        elif self.scales:
             lines.append("scaler = torch.amp.GradScaler(device.type)")
         if config.schedule == "plateau":
             lines += [
@@ -331,21 +339,32 @@ class _Recipe:
         config, lines = self.config, []
         if self.draws:
             lines += [
-                "torch.manual_seed(config.seed * 2**32 + step)  # dropout and torchvision draw from this one",
-                "drawn = torch.Generator().manual_seed(config.seed * 2**32 + step)",
+                "seed = (config.seed * 2_654_435_761 + step) % 2**32",
+                "torch.manual_seed(seed)  # dropout and torchvision draw from this one",
+                "drawn = torch.Generator().manual_seed(seed)",
             ]
         lines.append("optimizer.zero_grad()")
         inner = self._gradient()
-        if config.accumulate > 1:
+        if self.weighs:
+            lines += [
+                "asked = [ask(x[part], y[part], chance) for part in batch.split(config.batch_size)]",
+                "count = sum(wanted.ne(-100).sum() for _, wanted in asked)",
+                "mean_loss = 0.0",
+                "for inputs, wanted in asked:",
+                "    share = wanted.ne(-100).sum() / count  # of the tokens of the step",
+                *(f"    {one}" for one in inner),
+                "    mean_loss += loss.item() * share.item()",
+            ]
+        elif config.accumulate > 1:
             lines += [
                 "mean_loss = 0.0",
                 "for batch in batch.split(config.batch_size):",
                 *(f"    {one}" for one in inner),
+                "    mean_loss += loss.item() / config.accumulate",
             ]
-            lines += ["    mean_loss += loss.item() / config.accumulate"]
         else:
             lines += inner
-        if self.half == "float16":
+        if self.scales:
             lines.append("scaler.unscale_(optimizer)")
         if config.clip_value:
             lines.append("torch.nn.utils.clip_grad_value_(model.parameters(), config.clip_value)")
@@ -353,7 +372,7 @@ class _Recipe:
             lines.append("torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip_norm)")
         dropped = ' * share.param_groups[0]["lr"]' if config.schedule == "plateau" else ""
         lines += ["for group in optimizer.param_groups:", f'    group["lr"] = config.lr * rate(step){dropped}']
-        lines += ["scaler.step(optimizer)", "scaler.update()"] if self.half == "float16" else ["optimizer.step()"]
+        lines += ["scaler.step(optimizer)", "scaler.update()"] if self.scales else ["optimizer.step()"]
         if config.ema:
             lines.append("average.update_parameters(model)")
         told = "mean_loss" if config.accumulate > 1 else "loss.item()"
@@ -362,17 +381,18 @@ class _Recipe:
     def _gradient(self) -> list[str]:
         """Of one batch."""
         config, call = self.config, "forward" if self.config.compile else "model"
-        given = "normalise(x[batch])" if self.image else "x[batch]"
+        given, wanted = "normalise(x[batch])" if self.image else "x[batch]", "y[batch]"
         smoothing = ", label_smoothing=config.label_smoothing" if config.label_smoothing else ""
         lines = []
         if self.changes:
             lines.append("inputs, wanted = changed(x[batch], y[batch], drawn)")
-            answer = f"{call}(inputs)"
+            given, wanted, answer = "inputs", "wanted", f"{call}(inputs)"
         elif self.objective == "classes":
             lines.append("wanted = y[batch]")
             answer = f"{call}({given})"
-        else:
-            lines.append(f"inputs, wanted = ask({given}, y[batch], chance)")
+        if self.objective != "classes":
+            if not self.weighs:
+                lines.append(f"inputs, wanted = ask({given}, {wanted}, chance)")
             answer = f"{call}(*inputs)"
         if self.objective == "classes":
             body = [f"loss = F.cross_entropy({answer}, wanted{smoothing})"]
@@ -390,10 +410,10 @@ class _Recipe:
         if self.half:
             body = [f"with torch.autocast(device.type, torch.{self.half}):", *(f"    {line}" for line in body)]
         elif config.amp == "auto":
-            half = 'with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):'
+            half = 'with torch.autocast(device.type, half, enabled=device.type == "cuda"):'
             body = [half, *(f"    {line}" for line in body)]
-        share = " / config.accumulate" if config.accumulate > 1 else ""
-        scaled = f"scaler.scale(loss{share})" if self.half == "float16" else f"(loss{share})" if share else "loss"
+        share = " * share" if self.weighs else " / config.accumulate" if config.accumulate > 1 else ""
+        scaled = f"scaler.scale(loss{share})" if self.scales else f"(loss{share})" if share else "loss"
         return [*lines, *body, f"{scaled}.backward()"]
 
     def _epoch(self) -> list[str]:

@@ -1,17 +1,20 @@
 """What a run is said to cost, beside counts by hand and a real run: python -m pytest tests/training/test_cost.py"""
 
 import dataclasses
-import time
+import itertools
+import math
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from explorer import data
-from explorer.training import TrainConfig
+from explorer.errors import ExplorerError
+from explorer.training import TrainConfig, loop
+from explorer.training import cost as prices
 from explorer.training.cost import _saved, cost, flops, kept_bytes
 from explorer.training.learner import prepare
 from explorer.training.loop import steps
-from explorer.training.record import record
 
 FLOAT, LONG = 4, 8  # bytes
 MLP = TrainConfig("digits", "mlp", label_smoothing=0.0, batch_size=32, epochs=2)
@@ -83,25 +86,74 @@ def test_a_mean_of_the_weights_and_plain_steps_are_counted():
     assert momentum.optimizer == momentum.gradients
 
 
-@pytest.mark.parametrize("config", [dataclasses.replace(LENET, epochs=4), TrainConfig("points", "mlp", epochs=5)])
-def test_the_seconds_are_of_the_order_of_a_real_run(config, tmp_path):
-    cost(config)  # what is imported and loaded first does not count
-    said = sorted(cost(config).seconds for _ in range(3))[1]
-    took = min(record(config, tmp_path / str(index), keep=2).seconds for index in range(3))  # others work here too
-    assert took / 8 < said < took * 8
+def a_second_each(monkeypatch):
+    """Let every trial of validation examples take a second, and a step a hundredth for each example."""
+    monkeypatch.setattr(prices, "_timed", lambda learner, batch: batch / 100)
+    monkeypatch.setattr(prices, "time", SimpleNamespace(perf_counter=itertools.count(0.0).__next__))
 
 
-def test_it_is_quick_where_a_step_is_dear_and_leaves_chance_alone():
+def test_the_seconds_are_those_of_all_steps_and_of_every_trial(monkeypatch):
+    a_second_each(monkeypatch)
+    train, held_out = (len(data.load("digits", split)) for split in ("train", "validation"))
+    trials = (2 + 1) * held_out / 32  # a second for the 32 examples that were tried
+    assert cost(MLP).seconds == pytest.approx(2 * (train // 32) * 0.32 + trials)
+    assert cost(dataclasses.replace(MLP, ema=0.99)).seconds == pytest.approx(2 * (train // 32) * 0.32 + 2 * trials)
+    twice = dataclasses.replace(MLP, accumulate=2)
+    assert cost(twice).seconds == pytest.approx(2 * (train // 64) * 2 * 0.32 + trials)
+
+
+def test_a_denoiser_is_asked_more_often_for_the_fewer_examples_there_are(monkeypatch):
+    a_second_each(monkeypatch)
+    held_out = len(data.load("points", "validation"))
+    states = held_out * math.ceil(1000 / held_out)  # in a real run; 8 examples are asked 125 times each
+    config = TrainConfig("points", "points-denoiser", epochs=1, batch_size=8)
+    count = len(data.load("points", "train")) // 8
+    assert cost(config).seconds == pytest.approx(count * 0.08 + 2 * states / 1000)
+
+
+@pytest.mark.parametrize("batch", [8, 512])  # 512 are half of all
+def test_a_step_is_timed_without_trying_the_validation_split(batch, monkeypatch):
+    tried = []
+    monkeypatch.setattr(loop, "_validation", lambda learner: tried.append(learner.step) or {})
+    prices._timed(prepare(TrainConfig("points", "points-denoiser", batch_size=batch)), batch)
+    assert tried == [0]
+
+
+def test_a_batch_of_more_examples_than_there_are_costs_what_these_cost(monkeypatch):
+    a_second_each(monkeypatch)
+    few = dataclasses.replace(MLP, dataset="points", dataset_settings={"count": 100}, batch_size=512)
+    train, held_out = (len(data.load("points", split, count=100)) for split in ("train", "validation"))
+    found, small = cost(few), 2 ** int(math.log2(train))
+    assert found.steps == 2
+    assert found.seconds == pytest.approx(2 * train / 100 + 3 * held_out / small)
+    assert found.activations == pytest.approx(kept_bytes(prepare(few), train), rel=0.01)
+
+
+def test_where_a_step_is_dear_a_smaller_one_is_timed_and_chance_is_left_alone(monkeypatch):
     deep = {"patch": 1, "depth": 12, "dropout": 0.1}
-    config = TrainConfig("digits", "vit", epochs=1, model_settings=deep, batch_size=512)
+    config, sizes = TrainConfig("digits", "vit", epochs=1, model_settings=deep, batch_size=512), []
+    monkeypatch.setattr(prices, "_timed", lambda learner, batch: sizes.append(batch) or 1 + batch / 10)
     torch.manual_seed(3)
     before = torch.get_rng_state()
-    start = time.process_time()
     found = cost(config)
-    assert time.process_time() - start < 5  # a step of the whole batch takes longer
+    assert max(sizes) * prices.PASSES * found.flops <= prices.PATIENCE
+    assert 2 <= max(sizes) < 512
     assert torch.equal(torch.get_rng_state(), before)
-    assert found.seconds > 1
+    assert found.seconds > len(data.load("digits", "train")) // 512 * (1 + 512 / 10)
     assert found.activations > 100 * found.weights
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        TrainConfig("digits", "densenet", batch_size=1),
+        TrainConfig("digits", "resnet", batch_size=1, model_settings={"stride": 2}),
+    ],
+    ids=lambda config: config.model,
+)
+def test_a_normalisation_without_spread_is_refused_with_a_sentence(config):
+    with pytest.raises(ExplorerError, match="has no spread"):
+        cost(config)
 
 
 def test_every_kind_of_network_has_a_price():
@@ -113,4 +165,4 @@ def test_every_kind_of_network_has_a_price():
         found = cost(config)
         assert min(found.flops, found.activations, found.parameters, found.steps) > 0
         assert found.seconds > 0
-    assert flops(config) == cost(config).flops
+        assert flops(config) == found.flops

@@ -1,5 +1,7 @@
 """What a language model is asked: worked out by hand on a few tokens."""
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +9,8 @@ import torch
 from explorer import data, training
 from explorer.data import orders, story
 from explorer.data.text import END, IGNORED, MASK, PAD, START
+from explorer.store import Store
+from explorer.training import objectives
 from explorer.training.objectives import Denoising, causal, masked, paired
 from explorer.zoo.own import tokenizer
 from explorer.zoo.text import TextModel
@@ -45,6 +49,26 @@ def test_a_masked_model_is_asked_for_some_of_all_words_and_never_for_special_one
     shown = (given[chosen] == x[chosen]).float().mean()
     assert abs(hidden - 0.8) < 0.03
     assert abs(shown - 0.1) < 0.03
+
+
+def test_a_masked_model_is_asked_for_one_word_of_a_text_at_least():
+    x = torch.tensor([[START, A, B, C, END]])
+    counts = set()
+    for seed in range(40):
+        _, asked = masked(x, x.masked_fill(x == START, NONE), torch.Generator().manual_seed(seed))
+        counts.add(int((asked != NONE).sum()))
+        assert not (asked[:, [0, -1]] != NONE).any()
+    assert min(counts) == 1
+    assert max(counts) > 1
+
+
+def test_a_masked_model_learns_from_single_texts(monkeypatch):
+    from explorer.training.loop import steps
+
+    monkeypatch.setattr(objectives, "MASKED", 0.001)  # what is rare in a text of this length comes at every step
+    size = {"width": 16, "depth": 1, "heads": 1}
+    config = training.TrainConfig("story", "bert", epochs=1, batch_size=1, model_settings=size)
+    assert all(step.loss > 0 for step in itertools.islice(steps(config), 6) if step.step)
 
 
 def test_a_translator_reads_the_question_and_the_answer_so_far():
@@ -102,6 +126,7 @@ def test_a_small_decoder_learns_to_reverse_and_its_run_opens_as_a_language_model
     from explorer import zoo
 
     monkeypatch.setattr(orders, "SIZES", {"train": 512, "validation": 32, "test": 32})
+    monkeypatch.setattr(data.base, "_store", Store(lambda: 1e9))
     config = training.TrainConfig(
         "reverse", "gpt", epochs=2, batch_size=64, label_smoothing=0.0,
         model_settings={"width": 16, "depth": 1, "heads": 1}, dataset_settings={"numbers": 3},
@@ -126,6 +151,7 @@ def test_the_measured_accuracy_is_that_of_the_asked_tokens_alone(monkeypatch):
     from explorer.training.scoring import answers, right
 
     monkeypatch.setattr(story, "SIZES", {"train": 64, "validation": 16, "test": 16})
+    monkeypatch.setattr(data.base, "_store", Store(lambda: 1e9))  # whoever comes after gets the whole story
     learner = prepare(training.TrainConfig("story", "bert", model_settings={"width": 16, "depth": 1, "heads": 1}))
     x, y = next(learner.validation(torch.arange(16), 16))
     batch = masked(x, y, torch.Generator().manual_seed(0))

@@ -16,6 +16,7 @@ from explorer.params import params
 from explorer.runs import files
 from explorer.training import TrainConfig, evaluate, racing, read
 from explorer.training import race as races
+from explorer.training.learner import prepare
 from explorer.training.race import Contest, Race, Trial
 
 TINY = TrainConfig("points", "mlp", epochs=2, batch_size=32, dataset_settings={"count": 100})
@@ -32,6 +33,12 @@ def race_of(*accuracies, states=None):
         for r, s in contest.order
     )
     return Race(contest, trials, tests=360, parameters=(10,) * len(names), flops=(20,) * len(names))
+
+
+def with_accuracies(race, accuracies):
+    """The same race with other test accuracies, (recipes, seeds)."""
+    trials = (dataclasses.replace(one, accuracy=float(accuracies[one.recipe, one.seed])) for one in race.trials)
+    return dataclasses.replace(race, trials=tuple(trials))
 
 
 def ended(id, seconds=120):
@@ -110,7 +117,8 @@ def test_of_recipes_that_are_the_same_at_most_one_race_in_twenty_finds_a_winner(
     rng, races_run, examples = np.random.default_rng(seeds), 4000, 360
     true = share + rng.normal(0, luck, (races_run, 1, seeds)) + rng.normal(0, own, (races_run, 2, seeds))
     shares = rng.binomial(examples, true.clip(0, 1)) / examples
-    words = [race_of(*one.tolist()).verdicts()[0].word for one in shares]
+    race = race_of(*shares[0].tolist())
+    words = [with_accuracies(race, one).verdicts()[0].word for one in shares]
     wrong = 1 - words.count("within noise") / races_run
     assert wrong <= 0.05 + 2.5 * math.sqrt(0.05 * 0.95 / races_run)  # 5.9 %: what counting so few races may add
 
@@ -151,9 +159,15 @@ def test_what_is_shared_is_said():
     assert both.shared == "At each seed the recipes have the same first weights, and the same order of examples."
     wide = dataclasses.replace(TINY, model_settings={"width": 8})
     assert "first weights that may differ (their networks do)" in Contest(("a", "b"), (TINY, wide)).shared
-    assert "order of their own" in Contest(("a", "b"), (TINY, dataclasses.replace(TINY, batch_size=64))).shared
+    cut = Contest(("a", "b"), (TINY, dataclasses.replace(TINY, batch_size=64)))
+    assert cut.shared.endswith("the same order of examples, cut into batches of their own.")
+    orders = [next(prepare(config).orders()) for config in cut.configs]
+    shorter = min(map(len, orders))
+    assert torch.equal(orders[0][:shorter], orders[1][:shorter])
+    alike = Contest(("a", "b"), (TINY, dataclasses.replace(TINY, balanced=True)))
+    assert "examples in an order of their own (some draw classes alike)" in alike.shared
     halved = dataclasses.replace(TINY, batch_size=16, accumulate=2)
-    assert Contest(("a", "b"), (TINY, halved)).same_order
+    assert Contest(("a", "b"), (TINY, halved)).same_batches
 
 
 @pytest.mark.parametrize("name", list(models.MODELS))
@@ -223,6 +237,15 @@ def test_every_network_of_a_race_is_a_run_that_began_where_its_rivals_did():
     assert not any((racing.folder(id) / "runs").iterdir())
     racing.collect(id)  # once is enough
     assert racing.result(id) == race
+
+
+def test_where_there_are_fewer_examples_than_a_batch_has_only_these_count():
+    large = dataclasses.replace(TINY, batch_size=512)
+    assert racing.seen(large) == len(data.load("points", "train", count=100)) < 512
+    assert racing.seen(TINY) == 32
+    race = racing.result(racing.run(Contest(("a", "b"), (large, dataclasses.replace(large, lr=0.1)), seeds=1)))
+    for one in race.trials:
+        assert one.examples == pytest.approx(large.epochs * racing.seen(large) / one.seconds)
 
 
 def test_a_worker_races_and_its_runs_are_handed_over():
@@ -310,7 +333,7 @@ def test_a_race_that_ends_keeps_no_other_job_waiting_for_its_runs(monkeypatch):
         id = racing.start(CONTEST, "anna")
         try:
             assert begun.wait(60)
-            assert ended(id, 10).state == "finished"  # although its runs are still being handed over
+            assert ended(id, 60).state == "finished"  # although its runs are still being handed over
         finally:
             go.set()
     assert len(racing.result(id).trials) == 4

@@ -15,7 +15,7 @@ from torch.optim import lr_scheduler
 from explorer import data, models
 from explorer.errors import ExplorerError
 from explorer.params import acts, params
-from explorer.training.augment import Augment, Chance, erased, mirrored, shifted
+from explorer.training.augment import Augment, Chance, erased, mirrored, seeds, shifted
 from explorer.training.config import PICTURES_ONLY, TrainConfig, unfit
 from explorer.training.learner import prepare, restore, save
 from explorer.training.loop import steps
@@ -132,6 +132,18 @@ def test_accumulated_batches_make_the_step_of_one_large_batch():
     small = dataclasses.replace(TINY, batch_size=32, accumulate=4, clip_norm=0.1)
     assert large.batch == small.batch
     np.testing.assert_allclose(losses(large), losses(small), rtol=1e-4)
+
+
+@pytest.mark.parametrize(("dataset", "model"), [("story", "gpt"), ("dates", "seq2seq")])
+def test_accumulated_texts_weigh_as_many_tokens_as_are_asked_in_them(dataset, model):
+    size = {"width": 16, "depth": 1, "heads": 1}
+    large = TrainConfig(dataset, model, epochs=1, batch_size=64, clip_norm=0.0, model_settings=size)
+    small = dataclasses.replace(large, batch_size=16, accumulate=4)
+    first, second = (next(step for step in steps(config) if step.step == 1) for config in (large, small))
+    assert second.loss == pytest.approx(first.loss, rel=1e-5)
+    assert second.grad_norm == pytest.approx(first.grad_norm, rel=1e-5)
+    for name, (length, moved) in first.layers.items():
+        assert second.layers[name] == pytest.approx((length, moved), rel=1e-4)
 
 
 def test_each_gradient_is_clipped_and_the_length_is_told_as_it_was():
@@ -269,6 +281,17 @@ def test_chance_is_the_same_from_the_same_seed_and_leaves_everybody_elses_alone(
     assert torch.equal(torch.get_rng_state(), before)
 
 
+@pytest.mark.parametrize("draw", ["a generator of its own", "the process-wide one"])
+def test_another_seed_and_another_step_draw_differently(draw):
+    drawn = set()
+    for seed, step in itertools.product((0, 1, 2, 2**31 - 1), (0, 1, 500)):
+        number = seeds(seed, step)
+        with Chance(number, torch.device("cpu")):
+            chance = torch.Generator().manual_seed(number) if draw == "a generator of its own" else None
+            drawn.add(tuple(torch.rand(3, generator=chance).tolist()))
+    assert len(drawn) == 4 * 3
+
+
 # ---- put down and taken up ----
 
 HARD = {
@@ -314,6 +337,17 @@ def test_a_run_that_was_put_down_where_it_would_have_stopped_early_does_not_go_o
     again = prepare(config)
     restore(again, tmp_path / "state.safetensors")
     assert list(steps(config, again)) == []
+
+
+def test_a_run_that_was_put_down_where_no_loss_is_scaled_goes_on_where_it_is(tmp_path):
+    path = tmp_path / "state.safetensors"
+    for here, there in (("off", "fp16"), ("fp16", "off")):
+        learner = prepare(dataclasses.replace(TINY, amp=here))
+        list(itertools.islice(steps(learner.config, learner), 3))
+        save(learner, path)
+        again = prepare(dataclasses.replace(TINY, amp=there))
+        restore(again, path)
+        assert next(steps(again.config, again)).step == 3
 
 
 def test_a_damaged_or_foreign_state_is_refused_with_a_sentence(tmp_path):
@@ -373,6 +407,7 @@ def test_what_changes_pictures_is_refused_for_points_with_its_reason(lever):
     [
         (TrainConfig(model="unet", mixup=0.5), "no classes to mix"),
         (TrainConfig("sort", "gpt", balanced=True), "no class of its own"),
+        (TrainConfig(crop=5), "more than half of a picture of 8×8 out of sight. Choose 4 at the most"),
         (TrainConfig(batch_size=512, accumulate=4), "would see 2,048 examples, and there are 1,"),
         (TrainConfig(model="mlp", model_settings={"drop_block": 0.1}), "no setting 'drop_block'"),
         (TrainConfig(model="mlp", model_settings={"norm": "batch"}, batch_size=1), "one example has no spread"),

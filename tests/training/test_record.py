@@ -303,22 +303,35 @@ def test_without_memory_a_run_is_put_down_and_goes_on_in_half_batches(monkeypatc
             raise torch.OutOfMemoryError("CUDA out of memory")
         return inner(learner, *rest)
 
-    monkeypatch.setattr(loop, "_gradient", narrow)
-    run = training.fit(TINY)
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "_gradient", narrow)
+        run = training.fit(TINY)
     assert run.state == "exhausted"
     assert run.resumable
-    assert "Go on with half the batch" in run.error
+    assert "Take half the batch" in run.error
     assert run.history[-1]["step"] == 4
     half = halved(run.config)
     assert (half.batch_size, half.accumulate, half.batch) == (64, 2, TINY.batch)
     outcome = record(half, run.folder)
     assert outcome.state == "finished"
-    monkeypatch.undo()
     straight = files.history(training.fit(TINY).folder)
     losses = [line["loss"] for line in files.history(run.folder)[1:]]
     np.testing.assert_allclose(losses, [line["loss"] for line in straight[1:]], rtol=1e-3)
     with pytest.raises(ExplorerError, match="can't be made smaller"):
         halved(dataclasses.replace(TINY, batch_size=1))
+
+
+def test_the_most_that_a_gpu_held_is_that_of_this_run(monkeypatch, tmp_path):
+    from explorer.training import learner
+
+    def reset(device):
+        raise InterruptedError(device)
+
+    monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", reset)
+    record(TINY, tmp_path / "cpu", most=1)
+    monkeypatch.setattr(learner, "prepare", lambda config, device: None)  # there is no GPU here
+    with pytest.raises(InterruptedError, match="cuda"):
+        record(TINY, tmp_path / "gpu", "cuda")
 
 
 def test_a_run_that_stopped_early_says_so():

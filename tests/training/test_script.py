@@ -4,9 +4,11 @@ import dataclasses
 import re
 
 import pytest
+import torch
 
 from explorer import models
 from explorer.training.config import TrainConfig
+from explorer.training.learner import precision
 from explorer.training.loop import steps
 from explorer.training.script import data_file, python, script
 from tests import alone
@@ -34,6 +36,12 @@ CONFIGS = {
     "encoder": TrainConfig("story", "bert", model_settings={"width": 16, "depth": 1}, epochs=1, batch_size=512),
     "translator": TrainConfig("dates", "seq2seq", model_settings={"width": 16, "depth": 1}, epochs=1, batch_size=512),
     "denoiser of points": TrainConfig("points", "points-denoiser", epochs=1, model_settings={"width": 16}, ema=0.9),
+    "decoder, accumulated": TrainConfig(
+        "story", "gpt", model_settings={"width": 16, "depth": 1}, epochs=1, batch_size=64, accumulate=8
+    ),
+    "denoiser of changed pictures": TrainConfig(
+        model="unet", model_settings={"width": 8}, epochs=1, batch_size=512, flip=True, crop=1
+    ),
     "denoiser of pictures": TrainConfig(model="unet", model_settings={"width": 8}, epochs=1, batch_size=512),
 }  # fmt: skip
 SHORT = 40  # steps that are compared at most
@@ -86,6 +94,21 @@ def test_it_speaks_of_nothing_of_ours_and_of_no_lever_that_does_not_act():
     plain = script(TrainConfig(clip_norm=0.0, label_smoothing=0.0, amp="off"))
     for word in ("momentum", "clip_", "mixup", "label_smoothing", "average", "autocast", "sampler", "accumulate"):
         assert word not in plain.split("# 1.")[1], word
+
+
+@pytest.mark.parametrize("has_bf16", [True, False])
+def test_on_a_gpu_its_precision_is_that_of_the_app(has_bf16, monkeypatch):
+    lines = script(TrainConfig()).splitlines()
+    chosen = "\n".join(line for line in lines if line.startswith(("has_bf16 =", "half =", "scaler =")))
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: has_bf16)
+    monkeypatch.setattr(torch.amp, "GradScaler", lambda kind, enabled: enabled)
+    found = {"torch": torch, "device": torch.device("cuda")}
+    exec(chosen, found)
+    assert found["half"] is precision(TrainConfig(), torch.device("cuda"))
+    assert found["scaler"] is (not has_bf16)
+    assert "    with torch.autocast(device.type, half" in "\n".join(lines)
+    for line in ("scaler.scale(loss).backward()", "scaler.step(optimizer)", "scaler.update()"):
+        assert line in map(str.strip, lines)
 
 
 @pytest.mark.parametrize("model", [name for name in models.MODELS if "image" in models.reads(name)])

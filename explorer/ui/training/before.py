@@ -1,5 +1,6 @@
 """Before it runs: the learning rates, one batch as the network sees it, the price, and a rate that suits."""
 
+import dataclasses
 import math
 
 import streamlit as st
@@ -26,6 +27,7 @@ from explorer.ui.training.price import price
 from explorer.ui.watch import broke_off, going, job_of, watch
 from explorer.ui.words import duration
 
+UNTESTED = ("lr", "epochs", "schedule", "warmup", "cycles", "decay", "patience", "early_stopping", "ema", "seed")
 SHARES = 3  # classes of a mixed example that are named
 
 
@@ -141,10 +143,12 @@ def _range(config: TrainConfig) -> None:
         st.caption("It left nothing: the loss was no number from the start.")
         return
     draw(charts.range_curve, found, key="range-curve", says="The loss over the learning rate, on a logarithmic axis")
-    if (asked.model, asked.dataset, asked.optimizer, asked.batch) != (
-        config.model, config.dataset, config.optimizer, config.batch,
-    ):  # fmt: skip
-        st.caption(f"It was run with {plain(asked.model)} on {plain(asked.dataset)}, {asked.optimizer}: run it again.")
+    if not same_range_test(asked, config):
+        st.caption(
+            f"It was run with {plain(asked.model)} on {plain(asked.dataset)}, {asked.optimizer}, and another recipe "
+            "than the one on the left: run it again."
+        )
+        return
     if math.isnan(found.suggested):
         st.caption("The loss never fell clearly, so no rate can be suggested.")
         return
@@ -155,6 +159,13 @@ def _range(config: TrainConfig) -> None:
         "most steeply; it is never more than a tenth of the rate where the loss is lowest, at which it is "
         "about to break. A schedule with a warm-up bears somewhat more."
     )
+
+
+def same_range_test(asked: TrainConfig, config: TrainConfig) -> bool:
+    """Whether the range test of one config is that of another: apart from what it sets itself, and the seed."""
+    usual = {name: getattr(TrainConfig, name) for name in UNTESTED}
+    first, second = (dataclasses.replace(one.complete(), **usual) for one in (asked, config))
+    return first == second
 
 
 def offered(rate: float) -> float:

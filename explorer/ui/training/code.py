@@ -1,5 +1,6 @@
 """The code of a run: a script in plain PyTorch that takes the very same steps, and the same through the explorer."""
 
+import shlex
 from functools import partial
 
 import streamlit as st
@@ -35,8 +36,10 @@ def command(config: TrainConfig) -> str:
     for name, value in config.to_dict().items():
         default = getattr(TrainConfig, name, None)
         if name in ("model_settings", "dataset_settings"):
-            words += [f"--{name.split('_')[0].replace('dataset', 'data')}.{key} {one}" for key, one in value.items()]
+            part = "model" if name == "model_settings" else "data"
+            words += [f"--{part}.{key} {shlex.quote(str(one))}" for key, one in value.items()]
         elif value != default:
             flag = name.replace("_", "-")
-            words.append(f"--{flag}" if value is True else f"--no-{flag}" if value is False else f"--{flag} {value}")
+            told = f"--{flag} {shlex.quote(str(value))}"
+            words.append(f"--{flag}" if value is True else f"--no-{flag}" if value is False else told)
     return " \\\n    ".join(words)

@@ -5,7 +5,9 @@ from typing import Any
 
 import streamlit as st
 
+from explorer import models
 from explorer.charts import training_levers as charts
+from explorer.training.config import EVALUATION_BATCH, TrainConfig
 from explorer.ui.draw import draw
 
 RULE = (
@@ -14,7 +16,7 @@ RULE = (
 )
 
 
-def inside(history: Sequence[Mapping[str, Any]], total: int, live: bool = False) -> None:
+def inside(history: Sequence[Mapping[str, Any]], total: int, config: TrainConfig, live: bool = False) -> None:
     """What the loop measured in each layer; nothing where an older run has none of it."""
     measured = [record for record in history if record.get("layers")]
     tried = [record for record in history if record.get("dead")]
@@ -61,8 +63,22 @@ def inside(history: Sequence[Mapping[str, Any]], total: int, live: bool = False)
                     live=live,
                     says="The share of dead units of each activation over the steps",
                 )
-                st.caption("A ReLU that is never above zero passes no gradient, and so may never come back.")
+                st.caption(
+                    "A ReLU that is never above zero passes no gradient, and so may never come back. Looked at are the "
+                    f"first {EVALUATION_BATCH} examples of the split, or all where there are fewer: on others a unit "
+                    "may speak."
+                )
         with right:
             st.markdown("**Validation loss − training loss**")
             draw(charts.gap, history, total, key="gap", live=live, says="The generalisation gap over the steps")
-            st.caption("Where it grows while the training loss falls, the network learns by heart.")
+            st.caption(f"Where it grows while the training loss falls, the network learns by heart. {apart(config)}")
+
+
+def apart(config: TrainConfig) -> str:
+    """What the training loss holds and the validation loss does not, as a sentence; empty where they are alike."""
+    denoises = models.MODELS[config.model].facts.get("objective") == "denoise"
+    acting = {
+        "label smoothing": config.label_smoothing and not denoises, "MixUp": config.mixup, "CutMix": config.cutmix,
+    }  # fmt: skip
+    held = [name for name, acts in acting.items() if acts]
+    return f"The training loss holds {' and '.join(held)}, and the validation loss does not." if held else ""

@@ -136,7 +136,8 @@ def _changes(number: int, config: TrainConfig) -> tuple[str, dict[str, Any]]:
         [LEVERS, *RECIPES],
         default=LEVERS,
         key=f"{prefix}kind",
-        help="The standard and the modern recipe are those of the command line's bench.",
+        help="The standard and the modern recipe are those of the command line's bench, on your data and network, with "
+        "your epochs and batches; every other lever is theirs.",
     )
     if kind in RECIPES:
         return kind, changes_of(kind, data.about(config.dataset).task)

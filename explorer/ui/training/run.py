@@ -13,6 +13,8 @@ from explorer.errors import ExplorerError
 from explorer.runs import files
 from explorer.settings import MB, settings
 from explorer.training import TrainConfig, TrainRun, evaluate
+from explorer.training.launch import check_limits, halved
+from explorer.training.racing import seen
 from explorer.training.run import Evaluation, Regions, regions, samples_in
 from explorer.ui.draw import draw
 from explorer.ui.kept import kept
@@ -21,7 +23,7 @@ from explorer.ui.person import person
 from explorer.ui.pictures import gallery
 from explorer.ui.recipe import adopt
 from explorer.ui.runs import link, open_run, title
-from explorer.ui.training.inside import inside
+from explorer.ui.training.inside import apart, inside
 from explorer.ui.training.judge import judged
 from explorer.ui.transport import transport
 from explorer.ui.watch import going, job_of
@@ -105,11 +107,11 @@ def _live(id: str) -> None:
     st.progress(min(done, 1.0), words if done < 1 else "Trying its checkpoints on the test split")
     total = round(history[-1]["step"] / done) if done else 1
     _figures(history, config)
-    _curves(history, total, live=bool(history))  # of those who wait for a worker all see the same
+    _curves(history, total, config, live=bool(history))  # of those who wait for a worker all see the same
     newest = list(samples_in(runs.folder(id)).items())[-1:]
     for step, drawn in newest:
         _drawn(drawn, config, f"What it draws at step {step}, always from the same noise")
-    inside(history, total, live=True)
+    inside(history, total, config, live=True)
     link(f"run:{id}")
 
 
@@ -149,11 +151,11 @@ def _recorded(run: TrainRun, said: str) -> None:
     if run.checkpoints:
         _film(run)
     elif run.history:
-        _curves(run.history, run.history[-1]["step"])
+        _curves(run.history, run.history[-1]["step"], run.config)
         if run.ref.startswith("zoo:"):  # a shipped language model keeps its best weights alone
             _reads(run.ref)
     if run.history:
-        inside(run.history, run.history[-1]["step"])
+        inside(run.history, run.history[-1]["step"], run.config)
 
 
 def _other_recipe(run: TrainRun) -> None:
@@ -176,8 +178,9 @@ def go_on(run: TrainRun) -> None:
         st.button("Try again with a tenth of the learning rate", icon=":material/replay:", key="lower",
                   on_click=_begin, args=(lower(config),))  # fmt: skip
     if run.state in ("exhausted", "failed") and config.batch_size > 1:
-        words = "Go on with half the batch" if run.resumable else "Start again with half the batch"
-        act, asked = (_resume, {"id": id, "halve": True}) if run.resumable else (_begin, {"config": half(config)})
+        goes_on = run.resumable and halves(config)
+        words = "Go on with half the batch" if goes_on else "Start again with half the batch"
+        act, asked = (_resume, {"id": id, "halve": True}) if goes_on else (_begin, {"config": half(config)})
         st.button(words, icon=":material/play_arrow:", key="halve", type="primary", on_click=act, kwargs=asked)
     if not run.resumable:
         return
@@ -200,6 +203,15 @@ def epoch_of(run: TrainRun) -> int:
 def lower(config: TrainConfig) -> TrainConfig:
     """The same with a tenth of the learning rate."""
     return TrainConfig.from_dict(config.to_dict() | {"lr": max(config.lr / 10, 1e-5)})
+
+
+def halves(config: TrainConfig) -> bool:
+    """Whether the same steps can be taken from batches of half the size."""
+    try:
+        check_limits(halved(config))
+    except ExplorerError:
+        return False
+    return True
 
 
 def half(config: TrainConfig) -> TrainConfig:
@@ -235,7 +247,7 @@ def _film(run: TrainRun) -> None:
     place = st.container()  # the bar stands below the curves that it marks
     step = transport("Checkpoint", run.checkpoints, key="checkpoint", format=lambda step: _called(run, step))
     with place:
-        _curves(run.history, total, step)
+        _curves(run.history, total, run.config, step)
     if draws(run.history):
         _draws(run, step)
         return
@@ -365,7 +377,8 @@ def _figures(history: History, config: TrainConfig) -> None:
         st.metric(
             "Worker's memory",
             f"{max(held) / MB:,.0f} MB" if held else "–",
-            help="The most that the worker, or the GPU, held: libraries included.",
+            help="On a CPU the most that the worker held when it tried the validation split, libraries included: at a "
+            "step it may hold more. On a GPU the most that the run's tensors took at any time.",
         )
 
 
@@ -375,7 +388,8 @@ def _speed(trained: History, config: TrainConfig) -> str:
         return "–"
     last, before = trained[-1], trained[-max(2, len(trained) // 10)]
     seconds = last["seconds"] - before["seconds"]
-    return f"{(last['step'] - before['step']) * config.batch / seconds:,.0f}" if seconds > 0 else "–"
+    batch = seen(config) if last["step"] == last["epoch"] else config.batch  # one step an epoch may see fewer
+    return f"{(last['step'] - before['step']) * batch / seconds:,.0f}" if seconds > 0 else "–"
 
 
 def _mean(trained: History, key: str, over: int = 20) -> float | None:
@@ -384,13 +398,15 @@ def _mean(trained: History, key: str, over: int = 20) -> float | None:
     return sum(recent) / len(recent) if recent else None
 
 
-def _curves(history: History, total: int, at: int | None = None, live: bool = False) -> None:
+def _curves(history: History, total: int, config: TrainConfig, at: int | None = None, live: bool = False) -> None:
     left, right = st.columns(2)
     with left:
         draw(
             charts.learning_curve, history, "loss", total, at, key="loss", live=live,
             says="Training and validation loss over the steps",
         )  # fmt: skip
+        if told := apart(config):
+            st.caption(told)
         draw(
             charts.small_curve, history, "lr", "learning rate", total, key="rates", live=live,
             says="The learning rate over the steps",
