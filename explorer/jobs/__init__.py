@@ -10,6 +10,7 @@ from explorer.settings import settings
 __all__ = ["Engine", "JobStatus", "LocalEngine", "engine"]
 
 WARM = ("explorer.training.task",)  # what a worker imports before its first job
+GRACE = 20.0  # seconds for what was told to stop: a network that tries its validation split is not to lose its training
 _lock = threading.Lock()
 
 
@@ -23,5 +24,11 @@ def engine() -> Engine:
 def _engine() -> Engine:
     limits, shared = settings().limits, settings().shared
     return LocalEngine(
-        limits.workers, limits.queue, limits.idle, limits.threads, WARM, hourly=limits.hourly if shared else 0
+        limits.workers,
+        limits.queue,
+        limits.idle,
+        limits.threads,
+        WARM,
+        GRACE,
+        hourly=limits.hourly if shared else 0,
     )
