@@ -11,6 +11,7 @@ from explorer.housekeeping import DOWNLOADS
 from explorer.memory import tidy
 from explorer.settings import MB, settings
 from explorer.ui import imports, rerun
+from explorer.ui.begun import keep_begun
 from explorer.ui.lesson import hide, lesson
 from explorer.ui.links import checked
 from explorer.ui.page import ASSETS, INSIDE, guard, look, navigation, refuse
@@ -35,6 +36,7 @@ except ExplorerError as error:
     st.stop()
 
 st.session_state[INSIDE] = True
+keep_begun()
 page = navigation()
 look()
 status()

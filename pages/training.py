@@ -6,6 +6,7 @@ from explorer import jobs, runs, training
 from explorer.errors import ExplorerError
 from explorer.settings import settings
 from explorer.ui import own_data
+from explorer.ui.begun import begin
 from explorer.ui.page import guard, inside_app, refuse
 from explorer.ui.person import person
 from explorer.ui.pickers import linked, to_link
@@ -37,7 +38,8 @@ left, right = st.columns([1, 2.4], gap="large")
 def start() -> None:
     """Queue the recipe that was on the left when the button was pressed, and look at it."""
     try:
-        st.session_state["run"] = f"run:{training.start(st.session_state['recipe'], person())}"
+        wanted = st.session_state["recipe"]
+        begin("run", lambda: f"run:{training.start(wanted, person())}")
         st.session_state["view"] = RUN
     except ExplorerError as error:
         st.session_state["start-refused"] = error

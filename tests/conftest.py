@@ -2,10 +2,18 @@
 
 import os
 import shutil
+import tempfile
 
 import pytest
 
 os.environ.setdefault("OMP_NUM_THREADS", "2")
+SPARE = tempfile.TemporaryDirectory(prefix="explorer-", ignore_cleanup_errors=True)
+os.environ["EXPLORER_DATA"] = SPARE.name  # what fixtures of modules use, which run before `own_data_folder`
+
+
+def pytest_unconfigure():
+    """Nothing is left behind."""
+    SPARE.cleanup()
 
 
 @pytest.fixture(autouse=True)

@@ -21,7 +21,6 @@ from explorer.attribution import export as attribution_export
 from explorer.attribution.report import report
 from explorer.charts import figure
 from explorer.training import TrainConfig
-from explorer.zoo.sources.zoo import SHIPPED
 from tests.test_pages import always_inside_app, open_app  # noqa: F401 - a fixture
 
 LINK = "](http:"  # of Markdown: nobody's words may have it unescaped
@@ -112,19 +111,12 @@ def test_a_script_holds_words_as_words(words):
 
     model = zoo.load("zoo:story-gpt")
     made = [script(model, text) for text in (f"the cat {words}", "the cat sees it")]
-    assert "os" not in imported(made[0]) - imported(made[1])
-    assert "cat" in made[0]
+    assert shape_of(made[0]) == shape_of(made[1])
+    assert f"the cat {words}" in [getattr(node, "value", None) for node in ast.walk(ast.parse(made[0]))]
     one, other = (SimpleNamespace(ref=ref) for ref in (f"file:/x/{words}", "file:/x/y"))
     lines = [activations_script.told(f"What the layers of {card.ref} give out") for card in (one, other)]
     assert [len(ast.parse(line).body) for line in lines] == [1, 1]
     assert shape_of(lines[0]) == shape_of(lines[1])
-
-
-def imported(source: str) -> set[str]:
-    tree = ast.parse(source)
-    return {
-        name.name for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom) for name in node.names
-    }
 
 
 @pytest.mark.parametrize("words", ['"); import os; os.system("x") #', 'a"""b', "a'b\\"])
@@ -212,8 +204,8 @@ def test_what_is_looked_for_would_be_found():
         st.caption(plain("![p](http://evil.test/p.png)"))
         st.selectbox("a", ["![p](http://evil.test/p.png)"])
 
-    assert unescaped(AppTest.from_function(page, args=("",)).run()) == []
-    assert len(unescaped(AppTest.from_function(page, args=(LABEL,)).run())) == 4
+    assert unescaped(AppTest.from_function(page, default_timeout=60, args=("",)).run()) == []
+    assert len(unescaped(AppTest.from_function(page, default_timeout=60, args=(LABEL,)).run())) == 4
 
 
 @pytest.fixture
@@ -253,7 +245,6 @@ def test_what_a_link_says_is_only_words(page):
 
 
 def test_a_text_is_only_words():
-    assert SHIPPED.is_dir()
     for see in ("Heads", "Does it matter?", "Change it", "Flow"):
         app = open_app("pages/attention.py", model="zoo:story-bert", text=f"the cat {LABEL}", see=see)
         assert not app.exception

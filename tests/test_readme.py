@@ -9,7 +9,7 @@ from dataclasses import fields
 from pathlib import Path
 
 from explorer import settings, zoo
-from explorer.ui.page import PAGES
+from explorer.ui.page import ASSETS, PAGES
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
@@ -59,6 +59,17 @@ def test_every_page_every_shipped_model_and_every_limit_is_mentioned():
 def test_every_picture_is_there():
     for picture in re.findall(r"!\[[^\]]+\]\(([^)]+)\)", README.read_text(encoding="utf-8")):
         assert (ROOT / picture).is_file(), picture
+
+
+def test_every_picture_is_shown():
+    for picture in (ASSETS / "screens").iterdir():
+        assert picture.relative_to(ROOT).as_posix() in README.read_text(encoding="utf-8"), picture
+
+
+def test_its_python_runs(capsys):
+    (block,) = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+    exec(compile(block, str(README), "exec"), {})
+    assert "their" in capsys.readouterr().out
 
 
 def test_no_address_of_a_package_index_is_written_anywhere():

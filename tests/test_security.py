@@ -2,9 +2,7 @@
 
 import ast
 import http.client
-import os
 import re
-import subprocess
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +10,7 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from tests.browser.conftest import await_port, command, free_port
+from tests.browser.conftest import begin, end
 
 ROOT = Path(__file__).parents[1]
 SOURCES = [ROOT / "app.py", *(path for folder in ("explorer", "pages") for path in (ROOT / folder).rglob("*.py"))]
@@ -142,15 +140,10 @@ def test_the_server_takes_no_larger_file_than_its_mode_does(monkeypatch):
 @pytest.fixture(scope="module")
 def address(tmp_path_factory) -> Iterator[str]:
     """A server of its own, on a small limit for uploads."""
-    port, data = free_port(), str(tmp_path_factory.mktemp("data"))
-    environment = os.environ | {"EXPLORER_DATA": data, "EXPLORER_SHARED": "1", "PYTHONPATH": str(ROOT)}
-    server = subprocess.Popen(command(ROOT / "app.py", port), cwd=ROOT, env=environment)
-    try:
-        await_port(port, server)
-        yield f"127.0.0.1:{port}"
-    finally:
-        server.terminate()
-        server.wait(15)
+    data = str(tmp_path_factory.mktemp("data"))
+    server, at = begin(ROOT / "app.py", {"EXPLORER_DATA": data, "EXPLORER_SHARED": "1"})
+    yield at
+    end(server)
 
 
 def handshake(address: str, origin: str | None) -> int:

@@ -124,9 +124,13 @@ def test_a_paused_run_takes_one_step_an_epoch_and_goes_on_to_its_end():
     app = lab(run=f"run:{id}")
     assert "paused" in texts(app)
     button(app, "one-step").click().run()
+    wait(id)  # the page itself waits only so long
+    app.run()
     assert runs.history(runs.folder(id))[-1]["step"] == 4
     assert not app.exception
     button(app, "one-epoch").click().run()
+    wait(id)
+    app.run()
     assert [line["step"] for line in runs.history(runs.folder(id))] == list(range(4 + 4 + 1))
     button(app, "continue").click().run()
     wait(id)
@@ -184,6 +188,8 @@ def test_the_playground_trains_one_step_at_a_time_goes_on_and_starts_over():
     assert runs.history(runs.folder(id))[-1]["step"] == 1
     assert button(app, "play-go").label == "Continue"
     button(app, "play-epoch").click().run()
+    wait(id)
+    app.run()
     assert app.session_state["play"] == ref
     button(app, "play-go").click().run()
     wait(id)
@@ -216,7 +222,7 @@ def test_a_stranger_with_the_link_looks_on_and_changes_nothing(monkeypatch):
 
     monkeypatch.setenv("EXPLORER_SHARED", "1")
     settings.cache_clear()
-    config = TrainConfig("points", "mlp", model_settings={"width": 4, "depth": 1}, epochs=3)
+    config = TrainConfig("points", "mlp", model_settings={"width": 4, "depth": 1}, epochs=30)
     id = training.start(config, "alice", most=2)
     wait(id)
     app = lab(view="Playground", play=f"run:{id}")

@@ -30,12 +30,10 @@ SHOTS = {  # file: (address, height of the window, the text that says it is draw
     "roles": ("attention?see=What+does+each+do%3F", 1560, "When did that come about"),
     "map": ("activations", 1150, "How it is counted"),
     "layer": ("activations?view=Layer&layer=stage1.0.relu1", 1500, "this layer"),
-    "wants": ("activations?view=What+it+wants", 1500, "Of one class?"),
     "embeddings": ("activations?view=Embeddings", 1250, "the most frequent class"),
     "surgery": ("activations?view=Surgery", 1300, "The most damaging"),
     "diffusion": ("diffusion", 1400, "Take it away"),
     "field": ("diffusion?model=zoo:points-diffusion&view=Score+field", 1500, "Straight paths"),
-    "models": ("models?model=zoo:shapes-resnet", 1300, "Parameters"),
 }
 WIDTH, SCALE = 1280, 1.25
 SETTLED = 3000  # milliseconds for charts to be drawn

@@ -7,6 +7,7 @@ from explorer.ui.page import PAGES
 
 pytestmark = pytest.mark.browser
 
+OURS = {"exclude": [["[data-testid=stStatusWidget]"]]}  # Streamlit's own, which comes and goes as pages run
 RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21aa"]}
 
 
@@ -14,12 +15,12 @@ RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21aa"]}
 def test_letters_stand_out_and_everything_has_a_name_in_both_themes(server, open_page, page):
     at = "" if page is PAGES[0] else page.path.removeprefix("pages/").removesuffix(".py")
     opened = open_page(f"{server}/{at}")
-    settled(opened)
     for scheme in ("light", "dark"):
-        opened.emulate_media(color_scheme=scheme)
-        opened.reload()
+        if scheme == "dark":
+            opened.emulate_media(color_scheme=scheme)
+            opened.reload()
         settled(opened)
-        found = Axe().run(opened, options=RULES).response["violations"]
+        found = Axe().run(opened, context=OURS, options=RULES).response["violations"]
         told = [
             f"{one['id']}: {node['html'][:200]} {node['failureSummary'][:200]}"
             for one in found

@@ -17,9 +17,9 @@ def attention(server):
 
 def settled(page: Page) -> Page:
     """The page once its heads are drawn and one of them is taken away."""
-    expect(page.locator(".stage > *").first).to_be_visible(timeout=60_000)
-    expect(page.get_by_text(re.compile("Probability of"))).to_be_visible(timeout=60_000)
-    expect(page.locator("[data-stale=true]")).to_have_count(0, timeout=30_000)
+    expect(page.locator(".stage > *").first).to_be_visible()
+    expect(page.get_by_text(re.compile("Probability of"))).to_be_visible()
+    expect(page.locator("[data-stale=true]")).to_have_count(0)
     return page
 
 
@@ -58,36 +58,36 @@ def test_a_sentence_of_ones_own_is_read_and_what_it_does_not_know_is_told(attent
     page = settled(open_page(attention))
     page.get_by_label("Text", exact=True).fill("ada vogel sings a lullaby")
     page.keyboard.press("Control+Enter")
-    expect(page.get_by_text("It does not know: a, lullaby.")).to_be_visible(timeout=30_000)
+    expect(page.get_by_text("It does not know: a, lullaby.")).to_be_visible()
     expect(page.locator(".queries .token")).to_have_count(6)
     page.get_by_label("Text", exact=True).fill("   ")
     page.keyboard.press("Control+Enter")
-    expect(page.get_by_text("Write a word at least")).to_be_visible(timeout=30_000)
+    expect(page.get_by_text("Write a word at least")).to_be_visible()
     page.get_by_label("Text", exact=True).fill("ada vogel sings .")
     page.keyboard.press("Control+Enter")
-    expect(page.locator(".queries .token")).to_have_count(5, timeout=30_000)
+    expect(page.locator(".queries .token")).to_have_count(5)
 
 
 def test_a_head_of_the_map_is_chosen_by_a_click_and_taken_away(attention, open_page):
     page = open_page(f"{attention}?see=Does+it+matter%3F")
-    expect(page.get_by_text("The intact network's loss is")).to_be_visible(timeout=60_000)
+    expect(page.get_by_text("The intact network's loss is")).to_be_visible()
     chart = page.locator(".st-key-sweep-self svg.marks")
     box = chart.bounding_box()
     chart.click(position={"x": box["width"] * 0.9, "y": box["height"] * 0.42})
-    page.wait_for_url(re.compile("head=4"), timeout=30_000)
-    expect(page.get_by_text(re.compile(r"Without layer \d, head 4"))).to_be_visible(timeout=30_000)
+    page.wait_for_url(re.compile("head=4"))
+    expect(page.get_by_text(re.compile(r"Without layer \d, head 4"))).to_be_visible()
 
 
 def test_a_census_is_started_stopped_and_found_again(attention, open_page):
     page = open_page(f"{attention}?see=Does+it+matter%3F&census-texts=300")
-    page.get_by_role("button", name="Measure all heads").click(timeout=60_000)
-    page.wait_for_url(re.compile("census=[0-9a-f]{32}"), timeout=30_000)
-    expect(page.get_by_text(re.compile(r"\b[1-9]\d* of 300 test examples"))).to_be_visible(timeout=60_000)
+    page.get_by_role("button", name="Measure all heads").click()
+    page.wait_for_url(re.compile("census=[0-9a-f]{32}"))
+    expect(page.get_by_text(re.compile(r"\b[1-9]\d* of 300 test examples"))).to_be_visible()
     if page.locator(".st-key-stop-census button").count():
         page.locator(".st-key-stop-census button").click()
-    expect(page.locator(".st-key-stop-census")).to_have_count(0, timeout=60_000)
+    expect(page.locator(".st-key-stop-census")).to_have_count(0)
     later = open_page(page.url)
-    expect(later.get_by_text(re.compile(r"\b[1-9]\d* of 300 test examples"))).to_be_visible(timeout=60_000)
+    expect(later.get_by_text(re.compile(r"\b[1-9]\d* of 300 test examples"))).to_be_visible()
 
 
 def test_a_decoder_is_trained_on_a_pasted_text_and_its_heads_are_opened(server, open_page):
@@ -96,9 +96,9 @@ def test_a_decoder_is_trained_on_a_pasted_text_and_its_heads_are_opened(server, 
     page.get_by_text("Your own data").first.click()
     page.get_by_label("Or paste a text").fill("The tide comes in, and the tide goes out again. " * 200)
     page.get_by_role("button", name="Add this data").click()
-    expect(page.get_by_text(re.compile(r"^A text of \d"))).to_be_visible(timeout=30_000)
+    expect(page.get_by_text(re.compile(r"^A text of \d"))).to_be_visible()
     page.get_by_role("button", name="Start training").click()
-    expect(page.get_by_role("link", name="Look into its heads")).to_be_visible(timeout=60_000)
+    expect(page.get_by_role("link", name="Look into its heads")).to_be_visible()
     page.get_by_role("link", name="Look into its heads").click()
     settled(page)
     assert "model=run" in page.url
@@ -122,20 +122,20 @@ def test_a_test_text_is_taken_from_the_list(attention, open_page):
     first = page.locator(".st-key-take-text-0 button")
     text = first.inner_text()
     first.click()
-    expect(page.get_by_label("Text", exact=True)).to_have_value(text, timeout=30_000)
+    expect(page.get_by_label("Text", exact=True)).to_have_value(text)
     assert text != before
-    expect(page.locator(".queries .token")).to_have_count(len(text.split()) + 1, timeout=30_000)
+    expect(page.locator(".queries .token")).to_have_count(len(text.split()) + 1)
 
 
 def test_flow_follows_what_is_held_and_holds_nothing_by_itself(attention, open_page):
     page = open_page(f"{attention}?see=Flow&token=8")
-    expect(page.get_by_text(re.compile("^Token: 9 · "))).to_be_visible(timeout=60_000)
+    expect(page.get_by_text(re.compile("^Token: 9 · "))).to_be_visible()
     page.get_by_text("Heads", exact=True).click()
     settled(page)
     page.locator(".queries .token").nth(20).click()
     page.wait_for_url(re.compile("token=20"))
     page.get_by_text("Flow", exact=True).click()
-    expect(page.get_by_text(re.compile("^Token: 21 · "))).to_be_visible(timeout=60_000)
+    expect(page.get_by_text(re.compile("^Token: 21 · "))).to_be_visible()
     free = open_page(f"{attention}?see=Flow")
-    expect(free.get_by_text(re.compile("^Token: 32 · "))).to_be_visible(timeout=60_000)
+    expect(free.get_by_text(re.compile("^Token: 32 · "))).to_be_visible()
     assert "token=" not in free.url.replace("flow-token", "")

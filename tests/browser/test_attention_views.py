@@ -70,7 +70,7 @@ def visit(views, open_page):
 
         page.on("websocket", lambda socket: socket.on("framesent", note))
         page.goto(f"{views}/?{query}")
-        expect(page.locator(".stage > *")).to_be_visible(timeout=30_000)
+        expect(page.locator(".stage > *")).to_be_visible()
         expect(page.get_by_text("chosen Selection")).to_be_visible()
         page.wait_for_timeout(300)
         page.sent.clear()

@@ -29,7 +29,7 @@ def small(serve, tmp_path_factory) -> str:
 
 
 def ready(page):
-    expect(page.locator(".step").first).to_be_visible(timeout=60_000)
+    expect(page.locator(".step").first).to_be_visible()
     return page
 
 

@@ -1,5 +1,6 @@
 """Train a network in a real browser, find it again, open it elsewhere: `pytest tests/browser/test_journey.py`."""
 
+import contextlib
 import os
 import re
 import signal
@@ -15,9 +16,9 @@ TRAINED = 180_000  # milliseconds within which the default run ends, also on a b
 
 
 @pytest.fixture(scope="module")
-def training(serve):
-    """The address of the Training page on a server of its own."""
-    return f"{serve()}/training"
+def training(server):
+    """The address of the Training page."""
+    return f"{server}/training"
 
 
 def start(page: Page) -> None:
@@ -81,7 +82,7 @@ def test_a_network_is_trained_found_again_and_opened_in_another_browser(training
 
 
 def test_going_to_another_page_and_back_keeps_the_run(training, open_page):
-    page = open_page(training)
+    page = open_page(f"{training}?epochs=3")
     start(page)
     mine = result(page)
     page.get_by_role("link", name="Home").click()
@@ -89,15 +90,6 @@ def test_going_to_another_page_and_back_keeps_the_run(training, open_page):
     page.get_by_role("link", name="Training").first.click()
     assert result(page) == mine
     page.wait_for_url(re.compile("run="))
-
-
-def test_a_long_run_is_stopped_and_keeps_what_it_learned(training, open_page):
-    page = open_page(f"{training}?epochs=200&lenet_width=64")
-    start(page)
-    expect(page.get_by_text(re.compile(r"Epoch [1-9]"))).to_be_visible(timeout=TRAINED)
-    stop(page).click()
-    expect_state(page, "paused")
-    assert "right" in result(page)
 
 
 def test_start_pressed_twice_is_one_run_and_a_sentence(training, open_page):
@@ -127,17 +119,19 @@ def test_a_run_whose_tab_was_closed_goes_on_and_its_link_still_works(training, o
 
 def test_a_run_survives_a_server_restart_and_is_reached_by_its_link(serve, open_page, tmp_path):
     before = f"{serve(EXPLORER_DATA=str(tmp_path))}/training"
-    page = open_page(before)
+    page = open_page(f"{before}?epochs=3")
     start(page)
     mine = result(page)
     address = page.url
     for process in psutil.Process().children():
-        if process.status() != psutil.STATUS_ZOMBIE and process.environ().get("EXPLORER_DATA") == str(tmp_path):
-            process.kill()  # as when the machine goes: nothing is told beforehand
-            process.wait(10)
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if process.environ().get("EXPLORER_DATA") == str(tmp_path):
+                process.kill()  # as when the machine goes: nothing is told beforehand
+                process.wait(60)
     after = f"{serve(EXPLORER_DATA=str(tmp_path))}/training"
     assert result(open_page(address.replace(before, after))) == mine
-    expect(open_page(after).get_by_text(re.compile(r"lenet on digits · (just now|\d+ min)"))).to_be_visible(timeout=TRAINED)
+    listed = open_page(after).get_by_text(re.compile(r"lenet on digits · (just now|\d+ min)"))
+    expect(listed).to_be_visible(timeout=TRAINED)
 
 
 def test_a_learning_rate_that_blows_up_stops_the_run_with_a_sentence(training, open_page):
@@ -156,7 +150,7 @@ def test_a_killed_worker_is_told_and_the_next_run_works(training, open_page):
         os.kill(worker.pid, signal.SIGKILL)
     expect_state(page, "failed")
     expect(page.get_by_test_id("stVegaLiteChart").nth(3)).to_be_visible(timeout=TRAINED)  # what it had recorded
-    page.goto(training)
+    page.goto(f"{training}?epochs=3")
     start(page)
     assert "right" in result(page)
 
@@ -176,11 +170,13 @@ def test_an_unknown_model_in_a_link_is_refused_with_what_can_be_opened(training,
 
 def workers() -> list[psutil.Process]:
     """The worker processes of the servers that these tests started."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
-        children = psutil.Process().children(recursive=True)
-        alive = [child for child in children if child.status() != psutil.STATUS_ZOMBIE]
-        found = [child for child in alive if "explorer.jobs.worker" in " ".join(child.cmdline())]
+        found = []
+        for child in psutil.Process().children(recursive=True):
+            with contextlib.suppress(psutil.NoSuchProcess):  # also of one that has ended and was not fetched yet
+                if "explorer.jobs.worker" in child.cmdline():
+                    found.append(child)
         if found:
             return found
         time.sleep(0.1)

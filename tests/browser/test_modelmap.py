@@ -43,7 +43,7 @@ def row(page, name: str):
 
 def test_a_box_folds_without_python_and_a_click_chooses_it(small, open_page):
     page = open_page(small)
-    expect(page.get_by_text("chosen conv", exact=True)).to_be_visible(timeout=30_000)
+    expect(page.get_by_text("chosen conv", exact=True)).to_be_visible()
     expect(page.locator(".row.chosen")).to_contain_text("Conv2d")
     rows = page.locator(".row").count()
     second = row(page, "blocks.1")
@@ -64,7 +64,7 @@ def test_a_box_folds_without_python_and_a_click_chooses_it(small, open_page):
 
 def test_bars_show_the_chosen_quantity_and_lines_the_way_round(small, open_page):
     page = open_page(small)
-    expect(row(page, "head")).to_be_visible(timeout=30_000)
+    expect(row(page, "head")).to_be_visible()
     joints = page.locator(".joint text")
     expect(joints).to_have_text(["+"])
     expect(page.locator(".wire.own")).to_have_count(2)  # what was made, and what came in
@@ -81,7 +81,7 @@ def test_bars_show_the_chosen_quantity_and_lines_the_way_round(small, open_page)
 def test_a_pass_that_broke_says_where_and_why(small, open_page):
     page = open_page(f"{small}/?channels=5")
     broken = page.locator(".broken")
-    expect(broken).to_contain_text("came in: 1×5×8×8", timeout=30_000)
+    expect(broken).to_contain_text("came in: 1×5×8×8")
     expect(broken).to_contain_text("weight 6×3×3×3")
     expect(page.locator(".box.failed > .row")).to_contain_text("conv")
     expect(row(page, "head")).to_contain_text("did not run")

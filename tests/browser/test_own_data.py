@@ -26,7 +26,7 @@ def bring(page: Page, name: str, content: bytes) -> None:
     page.get_by_test_id("stFileUploaderDropzoneInput").set_input_files(
         {"name": name, "mimeType": "application/octet-stream", "buffer": content}
     )
-    expect(page.get_by_text(name)).to_be_visible(timeout=60_000)
+    expect(page.get_by_text(name)).to_be_visible()
     page.get_by_role("button", name="Add this data").click()
 
 
@@ -46,12 +46,12 @@ def class_folders(count: int) -> bytes:
 def test_a_zip_of_class_folders_is_trained_on_and_its_link_opens_elsewhere(training, open_page):
     page = open_page(f"{training}?epochs=5&batch_size=16&own_side=32")
     bring(page, "lamps.zip", class_folders(40))
-    page.wait_for_url(re.compile("data=own"), timeout=30_000)
+    page.wait_for_url(re.compile("data=own"))
     expect(page.get_by_text("80 pictures of 2 classes")).to_be_visible()
     start(page)
     assert float(re.search(r"([\d.]+)%", result(page))[1]) > 90
     other = open_page(page.url)
-    expect(other.get_by_text("80 pictures of 2 classes")).to_be_visible(timeout=30_000)
+    expect(other.get_by_text("80 pictures of 2 classes")).to_be_visible()
     assert result(other) == result(page)
 
 
@@ -60,7 +60,7 @@ def test_points_from_a_csv_show_what_the_network_answers_everywhere(training, op
     rng = np.random.default_rng(0)
     rows = [f"{x:.3f},{y:.3f},{'left' if x < 0 else 'right'}" for x, y in rng.uniform(-1, 1, (200, 2))]
     bring(page, "sides.csv", "\n".join(rows).encode())
-    page.wait_for_url(re.compile("data=own"), timeout=30_000)
+    page.wait_for_url(re.compile("data=own"))
     start(page)
     assert float(re.search(r"([\d.]+)%", result(page))[1]) > 80
     expect(page.get_by_text("What it answers everywhere")).to_be_visible()
@@ -85,7 +85,7 @@ def test_what_cannot_be_used_is_refused_with_a_sentence_and_nothing_is_lost(trai
         content = archive.getvalue()
     page = open_page(f"{training}?epochs=7")
     bring(page, name, content)
-    expect(page.get_by_test_id("stAlert").first).to_contain_text(words, timeout=30_000)
+    expect(page.get_by_test_id("stAlert").first).to_contain_text(words)
     assert page.get_by_test_id("stException").count() == 0
     assert "epochs=7" in page.url
     assert "right" in result(page)

@@ -70,7 +70,7 @@ def visit(small, open_page):
 
     def opened(query: str = "", **window):
         page = open_page(f"{small}/?{query}", **window)
-        expect(page.locator(".plane").first).to_be_visible(timeout=60_000)
+        expect(page.locator(".plane").first).to_be_visible()
         return page
 
     return opened
@@ -287,9 +287,7 @@ def test_frames_that_come_in_live_take_nothing_away(visit):
     expect(unit).to_have_attribute("aria-pressed", "true")
     expect(page.locator(".readout")).to_contain_text("hidden 2, unit 2 is")  # the pointer is where it was
     assert page.locator(".plane").evaluate("node => node.mark") == 1
-    expect(python(page)).to_have_text(
-        re.compile("frame 24 of 25, 10 put down"), timeout=20_000
-    )  # the end stayed the end
+    expect(python(page)).to_have_text(re.compile("frame 24 of 25, 10 put down"))  # the end stayed the end
     expect(page.locator(".label")).to_have_text("step 240")
     weights = network("none", "tanh", (20, 4), seed=24)[1][0].weight
     largest = sorted(weights.norm(dim=0).topk(16).indices.tolist())
@@ -303,7 +301,7 @@ def test_a_bar_that_was_moved_stays_while_frames_come_in(visit):
     bar(page).press("Home")
     bar(page).press("ArrowRight")
     expect(python(page)).to_contain_text("frame 1 of")
-    expect(python(page)).to_contain_text(re.compile(r"frame 1 of (1[5-9]|2\d)"), timeout=20_000)
+    expect(python(page)).to_contain_text(re.compile(r"frame 1 of (1[5-9]|2\d)"))
     expect(page.locator(".label")).to_have_text("step 10")
 
 

@@ -42,7 +42,7 @@ def small(serve, tmp_path_factory) -> str:
 def opened(open_page, address: str, **window):
     """The page, once it has drawn its points."""
     page = open_page(address, **window)
-    expect(page.locator(".panel h4")).to_have_text("Example 4", timeout=30_000)
+    expect(page.locator(".panel h4")).to_have_text("Example 4")
     return page
 
 

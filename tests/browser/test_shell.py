@@ -115,7 +115,7 @@ def test_play_runs_to_the_end_without_rerunning_the_page(small, open_page):
     expect(page.get_by_text("shown")).to_have_text("shown 10")
     page.get_by_role("button", name="play_arrow").click()
     expect(page.get_by_text("shown")).to_have_text("shown 25")
-    expect(page.get_by_text("shown")).to_have_text("shown 100", timeout=8000)
+    expect(page.get_by_text("shown")).to_have_text("shown 100")
     expect(page.get_by_role("button", name="play_arrow")).to_be_visible()
     expect(page.get_by_text("runs")).to_have_text("runs 1")
 

@@ -13,9 +13,9 @@ SLOW = 180_000  # milliseconds, also on a busy machine
 
 
 @pytest.fixture(scope="module")
-def training(serve):
-    """The address of the Training page on a server of its own."""
-    return f"{serve()}/training"
+def training(server):
+    """The address of the Training page."""
+    return f"{server}/training"
 
 
 def settled(page: Page) -> None:
@@ -47,12 +47,12 @@ def frame(page: Page) -> int:
 
 
 def test_a_run_is_paused_stepped_continued_and_scrubbed(training, open_page):
-    page = open_page(f"{training}?epochs=60&lenet_width=64")
+    page = open_page(f"{training}?epochs=120&lenet_width=64")
     begin(page)
     expect(page.get_by_text(re.compile(r"Epoch [1-9]"))).to_be_visible(timeout=SLOW)
     stop(page).click()
     expect_state(page, "paused")
-    result(page)
+    assert "right" in result(page)  # it keeps what it learned
     before = step_of(page)
     press(page, "one-step")
     expect(page.locator(".st-key-checkpoint")).to_contain_text(f"step {before + 1}", timeout=SLOW)
@@ -61,7 +61,7 @@ def test_a_run_is_paused_stepped_continued_and_scrubbed(training, open_page):
     press(page, "continue")
     expect_state(page, "finished")
     result(page)
-    assert step_of(page) == 60 * 19
+    assert step_of(page) == 120 * 19
     expect(page.locator(".st-key-continue")).to_have_count(0)
     page.locator(".st-key-checkpoint-first button").first.click()
     expect(page.get_by_text("step 0 (untrained)")).to_be_visible()
@@ -83,7 +83,6 @@ def test_levers_are_seen_before_they_run_and_a_rate_is_found(training, open_page
     settled(page)
     use.click()
     page.wait_for_url(re.compile(rf"lr={re.escape(rate)}(&|$)"), timeout=SLOW)
-    expect(page.get_by_text(f"Learning rate\n{rate}")).to_have_count(0)  # it is inside a closed group
     other = open_page(page.url)
     expect(other.locator(".st-key-use-rate button")).to_be_visible(timeout=SLOW)
     assert other.locator(".st-key-use-rate button").inner_text().endswith(rate)
@@ -98,7 +97,7 @@ def test_the_playground_plays_pauses_steps_and_is_scrubbed(training, open_page):
     expect(page.locator(".st-key-playground")).to_contain_text(re.compile(r"step [1-9]\d"), timeout=SLOW)
     expect(page.locator(".st-key-playground")).not_to_contain_text("step 1860", timeout=SLOW)
     first = frame(page)
-    page.wait_for_timeout(2500)
+    expect(page.locator(".st-key-playground")).not_to_contain_text(f"step {first} ", timeout=SLOW)
     assert frame(page) > first  # it is drawn as it learns
     press(page, "play-pause")
     go = page.locator(".st-key-play-go button")
@@ -130,7 +129,6 @@ def test_points_are_put_down_by_hand_and_learned(training, open_page):
         for at in range(10):  # fast: none may be lost
             page.mouse.click(size["x"] + size["width"] * across, size["y"] + size["height"] * (0.1 + 0.08 * at))
     expect(box.get_by_text("Put down: A 10 · B 10 · C 0")).to_be_visible()
-    page.wait_for_timeout(1500)  # reported
     press(page, "play-go")
     expect(page.locator(".st-key-play-go button")).to_be_visible(timeout=SLOW)
     page.wait_for_url(re.compile("play=run"), timeout=SLOW)

@@ -59,7 +59,7 @@ def submit(engine, request):
         engine.cancel(id)
 
 
-def wait(condition, seconds=10):
+def wait(condition, seconds=60):
     """Whatever becomes true in that time; fails when nothing does."""
     limit = time.monotonic() + seconds
     while time.monotonic() < limit:
@@ -70,7 +70,7 @@ def wait(condition, seconds=10):
     return None
 
 
-def ended(engine, id, seconds=10):
+def ended(engine, id, seconds=60):
     """The status of a job once it has ended."""
     wait(lambda: engine.status(id).over, seconds)
     return engine.status(id)

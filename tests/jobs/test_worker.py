@@ -10,7 +10,7 @@ import time
 from explorer.jobs import worker
 from explorer.jobs.process import ROOT
 from explorer.jobs.thinning import thin
-from explorer.jobs.worker import BUFFER, Outbox, run
+from explorer.jobs.worker import BUFFER, FLUSH, Outbox, run
 from tests.jobs.conftest import wait
 
 
@@ -24,11 +24,16 @@ def test_a_server_that_does_not_read_slows_no_task_and_fills_no_memory():
     read, write = os.pipe()
     outbox = Outbox(os.fdopen(write, "wb"))
     outbox.begin()
-    start = time.perf_counter()
-    for step in range(50_000):
-        outbox.report({"step": step, "keep": step % 10_000 == 5})
-    outbox.post('{"ended":true}')
-    assert time.perf_counter() - start < 5
+
+    def work():
+        for step in range(50_000):
+            outbox.report({"step": step, "keep": step % 10_000 == 5})
+        outbox.post('{"ended":true}')
+
+    task = threading.Thread(target=work, daemon=True)
+    task.start()
+    task.join(60)
+    assert not task.is_alive()
     assert len(outbox._events) <= BUFFER
     lines = []
     threading.Thread(target=read_all, args=(read, lines), daemon=True).start()
@@ -56,11 +61,15 @@ def test_the_events_after_it_go_out_together():
     outbox.begin()
     outbox.report({"step": 0})
     wait(lambda: lines)
-    start = time.monotonic()
+    start, reports = time.monotonic(), 0
     while time.monotonic() - start < 1:
         outbox.report({"step": 1})
+        reports += 1
         time.sleep(0.002)
-    assert 5 <= len(lines) <= 12
+    arrived = len(lines)
+    assert arrived <= 2 + (time.monotonic() - start) / FLUSH
+    assert arrived < reports
+    wait(lambda: sum(len(line["events"]) for line in lines) == 1 + reports)
 
 
 def test_an_event_is_what_it_was_when_it_was_reported():
@@ -91,7 +100,7 @@ def test_a_worker_goes_with_its_server_while_it_imports(tmp_path):
     environment = os.environ | {"PYTHONPATH": os.pathsep.join((str(ROOT), str(tmp_path)))}
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment) as process:
         process.stdin.close()
-        assert process.wait(5) == 0
+        assert process.wait(30) == 0
 
 
 def test_thinning_keeps_the_ends_and_the_kept_in_order():

@@ -75,7 +75,7 @@ def another(element: Element, value: Any, chance: random.Random) -> Any:
         return _one(chance, [word for word in words if word != value])
     if name == "slider":
         at = chance.randrange(len(value))
-        places = [words.index(word) for word in value]
+        places = [words.index(word) if word in words else 0 for word in value]  # the choices may have changed since
         ends = slice(places[at - 1] if at else 0, places[at + 1] + 1 if at + 1 < len(value) else None)
         moved = _one(chance, [word for word in words[ends] if word != value[at]])
         return moved and [*value[:at], moved, *value[at + 1 :]]

@@ -31,6 +31,7 @@ from explorer.data.base import DATASETS
 from explorer.errors import ExplorerError
 from explorer.ui.activations.question import Asked as Question
 from explorer.ui.activations.question import captured, titled
+from explorer.ui.begun import begin
 from explorer.ui.controls import controls
 from explorer.ui.diffusion.drawn import worked_out
 from explorer.ui.draw import draw
@@ -198,7 +199,7 @@ def _made(wanted: Asked) -> tuple[Projected, Asked] | None:
     first = " The first UMAP compiles itself for about half a minute." if wanted.method == "UMAP" else ""
     with st.container(horizontal=True, vertical_alignment="center"), guard():
         if st.button(f"Project by {wanted.method}", type="primary", icon=":material/scatter_plot:", key="embed-start"):
-            st.session_state["embed-job"] = projecting.start(wanted, person())
+            begin("embed-job", lambda: projecting.start(wanted, person()))
         st.caption(f"In the background, in seconds; up to a minute for {MOST:,} examples.{first}")
     id = remembered("embed-job")
     if not id:

@@ -39,6 +39,7 @@ from explorer.charts import attention as words_charts
 from explorer.errors import ExplorerError
 from explorer.ui.activations.question import Asked, captured
 from explorer.ui.attention.predicted import distinct, where
+from explorer.ui.begun import begin
 from explorer.ui.diffusion.drawn import worked_out
 from explorer.ui.draw import draw
 from explorer.ui.kept import kept
@@ -709,7 +710,7 @@ def _greedy(model: Model, asked: Asked, output: np.ndarray, cuts: Sequence[Cut])
     with right, guard():
         if st.button("Search", icon=":material/troubleshoot:", type="primary", key="cut-search", width="stretch"):
             wanted = Search(model.card.ref, asked.layer, steps, count, share=share)
-            st.session_state["cut-greedy"] = search.start(wanted, person())
+            begin("cut-greedy", lambda: search.start(wanted, person()))
     screened = (
         f" Of the {width} {word}, the {search.KEPT} that hurt most alone are tried at each step." if width >
         search.SCREEN else ""

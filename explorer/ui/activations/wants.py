@@ -19,6 +19,7 @@ from explorer.charts import activations_wants as charts
 from explorer.errors import ExplorerError
 from explorer.settings import settings
 from explorer.ui.activations.question import Asked
+from explorer.ui.begun import begin
 from explorer.ui.diffusion.drawn import worked_out
 from explorer.ui.draw import draw
 from explorer.ui.number import number_input
@@ -450,7 +451,7 @@ def _drawing(model: Model, asked: Asked, unit: int) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         with guard():
             if st.button("Draw it", type="primary", icon=":material/brush:", key="want-draw"):
-                st.session_state["wanted"] = drawing.start(wanted, person())
+                begin("wanted", lambda: drawing.start(wanted, person()))
         st.caption(
             f"{steps} passes there and back of {pictures} pictures, and a look at up to {drawing.COMPARED} examples, "
             f"in the background; {settings().limits.seconds:,.0f} s at most."

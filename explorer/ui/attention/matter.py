@@ -13,6 +13,7 @@ from explorer.ui.attention.chosen import FIRST, clicked, head_picker, heads_of, 
 from explorer.ui.attention.predicted import TOP, distinct, place_of, where
 from explorer.ui.attention.question import KNOWN, Asked, patterns_of
 from explorer.ui.attention_views import Selection
+from explorer.ui.begun import begin
 from explorer.ui.draw import draw
 from explorer.ui.kept import kept
 from explorer.ui.page import guard, plain
@@ -115,7 +116,7 @@ def _census(model: Model, how: str) -> None:
         return
     count = st.slider("Test examples", 10, 300, 50, step=10, key="census-texts", bind="query-params")
     if st.button("Measure all heads", icon=":material/flag:", key="census-start"):
-        st.session_state["census"] = census.start(Census(model.card.ref, count, how), person())
+        begin("census", lambda: census.start(Census(model.card.ref, count, how), person()))
     id = remembered("census")
     if id:
         _progress(id, model.card.ref)

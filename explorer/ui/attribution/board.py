@@ -9,6 +9,7 @@ from explorer.attribution.arena import Question, Settings, estimate
 from explorer.attribution.leaderboard import BASELINES, Race
 from explorer.attribution.measures import MEASURES
 from explorer.charts import attribution as charts
+from explorer.ui.begun import begin
 from explorer.ui.draw import draw
 from explorer.ui.page import guard, plain
 from explorer.ui.person import person
@@ -30,7 +31,7 @@ def board(model: Model, question: Question, methods: dict[str, Settings]) -> Non
     with right, guard():
         if st.button("Start the race", type="primary", icon=":material/flag:", key="race", width="stretch"):
             asked = Race(model.card.ref, chosen, images, question.layer, question.seed)
-            st.session_state["board"] = leaderboard.start(asked, person())
+            begin("board", lambda: leaderboard.start(asked, person()))
     own = zoo.parse(model.card.ref).name
     usual = own if own in leaderboard.recorded() else ""
     id = remembered("board", usual)

@@ -9,6 +9,7 @@ from explorer.errors import ExplorerError
 from explorer.settings import settings
 from explorer.training import TrainConfig
 from explorer.ui import own_data
+from explorer.ui.begun import begin
 from explorer.ui.diffusion.cloud import EXTENT, cloud
 from explorer.ui.diffusion.drawn import drawn
 from explorer.ui.page import guard, plain
@@ -61,8 +62,13 @@ def _start(points: np.ndarray, classes: np.ndarray, way: str) -> None:
         name, "points-denoiser", epochs=epochs, batch_size=batch, lr=3e-3,
         ema=0.995, label_smoothing=0.0, model_settings={"predicts": way},
     )  # fmt: skip
-    found = _learned() | {way: f"run:{training.start(config, person())}"}
-    st.session_state[RUNS] = ",".join(f"{way}={ref}" for way, ref in found.items())
+    before = _learned()
+
+    def start() -> str:
+        found = before | {way: f"run:{training.start(config, person())}"}
+        return ",".join(f"{way}={ref}" for way, ref in found.items())
+
+    begin(RUNS, start)
 
 
 def _learned() -> dict[str, str]:

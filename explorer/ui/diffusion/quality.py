@@ -13,6 +13,7 @@ from explorer.diffusion.judges import judge_of, judges
 from explorer.diffusion.measure import COPY, Measurement, Report
 from explorer.diffusion.wish import Wish
 from explorer.errors import ExplorerError
+from explorer.ui.begun import begin
 from explorer.ui.draw import draw
 from explorer.ui.page import guard, plain
 from explorer.ui.person import person
@@ -38,7 +39,7 @@ def quality(model: Denoiser, wish: Wish) -> None:
     with right, guard():
         if st.button("Measure", type="primary", icon=":material/straighten:", key="measure", width="stretch"):
             asked = Measurement(model.card.ref, count, wish.sampler, wish.steps, wish.guidance, wish.seed, judge)
-            st.session_state["measured"] = measuring.start(asked, person())
+            begin("measured", lambda: measuring.start(asked, person()))
     st.caption(f"With the sampler, steps and guidance on the left, {wish.guidance:g} now; in the background.")
     id = remembered("measured")
     if id:

@@ -16,6 +16,7 @@ from explorer.training.launch import check_limits
 from explorer.training.preview import Preview, preview, rates
 from explorer.training.racing import steps as steps_of
 from explorer.training.range_test import STUDY, RangeTest
+from explorer.ui.begun import begin
 from explorer.ui.draw import draw
 from explorer.ui.kept import kept
 from explorer.ui.number import number_input
@@ -181,7 +182,7 @@ def _use(rate: float) -> None:
 def _start(config: TrainConfig) -> None:
     try:
         check_limits(config)
-        st.session_state["range"] = STUDY.start(config.to_dict(), person())
+        begin("range", lambda: STUDY.start(config.to_dict(), person()))
     except ExplorerError as error:
         st.session_state["range-refused"] = error
 

@@ -18,6 +18,7 @@ from explorer.settings import settings
 from explorer.training import TrainConfig, TrainRun
 from explorer.training.frames import DEEPEST, WIDEST, Frames, plan, recorded, thinned, watchable
 from explorer.ui import own_data
+from explorer.ui.begun import begin
 from explorer.ui.controls import controls
 from explorer.ui.page import guard, refuse
 from explorer.ui.person import person
@@ -151,7 +152,8 @@ def _go(ref: str, config: TrainConfig, drawing: bool, most: int) -> None:
         if ref:
             training.resume(parse(ref).name, person(), most=most, pace=pace)
         else:
-            ref = f"run:{training.start(config, person(), most=most, pace=pace)}"
+            begin("play", lambda: f"run:{training.start(config, person(), most=most, pace=pace)}")
+            ref = st.session_state["play"]
     except ExplorerError as error:
         st.session_state["play-refused"] = error
         return

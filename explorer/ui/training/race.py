@@ -18,6 +18,7 @@ from explorer.training.presets import PRESETS, RECIPES, shipped
 from explorer.training.presets import changes as changes_of
 from explorer.training.race import RECIPES as SIZES
 from explorer.training.race import SEEDS, Contest, Race, csv_text, points, table
+from explorer.ui.begun import begin
 from explorer.ui.controls import controls, label
 from explorer.ui.draw import draw
 from explorer.ui.page import guard, plain, refuse
@@ -188,7 +189,7 @@ def _start(contest: Contest) -> None:
 
 def _go(contest: Contest) -> None:
     try:
-        st.session_state["raced"] = racing.start(contest, person())
+        begin("raced", lambda: racing.start(contest, person()))
     except ExplorerError as error:
         st.session_state["race-refused"] = error
 

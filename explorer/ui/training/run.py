@@ -16,6 +16,7 @@ from explorer.training import TrainConfig, TrainRun, evaluate
 from explorer.training.launch import check_limits, halved
 from explorer.training.racing import seen
 from explorer.training.run import Evaluation, Regions, regions, samples_in
+from explorer.ui.begun import begin
 from explorer.ui.draw import draw
 from explorer.ui.kept import kept
 from explorer.ui.page import guard, plain
@@ -221,7 +222,7 @@ def half(config: TrainConfig) -> TrainConfig:
 
 def _begin(config: TrainConfig) -> None:
     try:
-        st.session_state["run"] = f"run:{training.start(config, person())}"
+        begin("run", lambda: f"run:{training.start(config, person())}")
     except ExplorerError as error:
         st.session_state["refused"] = str(error)
 
