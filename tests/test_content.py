@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from explorer.content import digest
+from explorer.content import Known, digest
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ DIFFERENT = [
     np.zeros(2), np.zeros(3), np.zeros((2, 1)), np.zeros(2, np.float32), np.arange(2), [np.zeros(2)],
     [np.zeros(2), np.zeros(2)], {"a": np.zeros(2)}, {"a": np.ones(2)}, Pair("a", np.zeros(2)), Pair("b", np.zeros(2)),
     Pair("a", np.ones(2)), frame(), frame(x=[1.0, 3.0]), frame(word=["a", "c"]), frame().rename(columns={"x": "y"}),
-    frame().iloc[::-1],
+    frame().iloc[::-1], Known(1, ("a",)), Known(1, ("b",)), Known(1, ("a", 1)),
 ]  # fmt: skip
 
 
@@ -65,3 +65,7 @@ PLAIN = st.recursive(
 @given(PLAIN, PLAIN)
 def test_plain_values_differ_where_their_texts_do(a, b):
     assert (digest(a) == digest(b)) == (repr(a) == repr(b))
+
+
+def test_what_is_known_by_its_name_is_not_looked_at():
+    assert digest(Known(object(), ("run:1", 2))) == digest(Known([0.0], ("run:1", 2)))

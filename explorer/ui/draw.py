@@ -12,7 +12,7 @@ import pyarrow as pa
 import streamlit as st
 
 from explorer.charts import theme
-from explorer.content import digest
+from explorer.content import Known, digest
 from explorer.settings import settings
 from explorer.store import Store
 
@@ -39,12 +39,14 @@ def draw(
     key: keeps it in place while its data change. says: what it shows, for those who can't see it. live: of data that
     are soon others: nothing is kept.
 
-    Kept is a chart under the content of the arguments; where that can't be known it is made anew.
+    Kept is a chart under the content of the arguments, which large ones may tell by something small, see `Known`; where
+    the content can't be known it is made anew.
     """
     ink = INK.get(st.context.theme.type or "light", INK["light"])
 
     def begin() -> Specified:
-        return specified(make(*args, **named).configure_text(color=ink))
+        values = [one.value if isinstance(one, Known) else one for one in args]
+        return specified(make(*values, **named).configure_text(color=ink))
 
     try:
         known = None if live else (make.__module__, make.__qualname__, ink, digest(args, named))

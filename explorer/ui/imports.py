@@ -18,6 +18,7 @@ HEAVY = (  # in the order in which they need each other
     "explorer.runs.database", "explorer.training", "explorer.attribution", "explorer.attention", "explorer.diffusion",
     "explorer.activations",
 )  # fmt: skip
+USUAL = ("digits", "shapes")  # data of the models that pages open with
 LIGHT = ("Home", "This server")  # pages that need none of it
 
 log = logging.getLogger("explorer")
@@ -54,3 +55,15 @@ def _import() -> None:
         log.exception("Importing ahead failed; a page that needs it will say why")
     finally:
         _done.set()
+    _make_data()
+
+
+def _make_data() -> None:
+    """Have the pictures that several views look at made before somebody waits for them: a new server draws its own."""
+    from explorer import data
+
+    try:
+        for name in USUAL:
+            data.load(name, "test")
+    except Exception:
+        log.exception("Making data ahead failed; a page that needs them will say why")

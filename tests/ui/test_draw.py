@@ -35,11 +35,13 @@ def page():
     import streamlit as st
     from test_draw import chart
 
+    from explorer.content import Known
     from explorer.ui.draw import INK, draw
 
     values = np.array([0.5, float("nan"), -1.0]) * st.session_state.get("times", 1)
     live = st.session_state.get("live", False)
-    draw(chart, "mine", values, key="mine", says="Mine", live=live, on_select="rerun", selection_mode=["cell"])
+    told = Known(values, st.session_state["by"]) if "by" in st.session_state else values
+    draw(chart, "mine", told, key="mine", says="Mine", live=live, on_select="rerun", selection_mode=["cell"])
     if st.session_state.get("beside"):
         theirs = chart("mine", values).configure_text(color=INK["light"])
         st.altair_chart(theirs, key="theirs", alt="Mine", on_select="rerun", selection_mode=["cell"])
@@ -95,6 +97,15 @@ def test_other_data_make_another_chart(app):
     after = tables(sent(app.run())[0])
     assert MADE == ["mine", "mine"]
     assert list(after[0]["value"].dropna()) == [2 * value for value in before[0]["value"].dropna()]
+
+
+def test_what_is_told_by_something_small_is_as_good_as_its_content(app):
+    whole = tables(sent(app.run())[0])
+    for by, times in ((("run:1", 5), 1), (("run:1", 5), 2), (("run:1", 6), 2)):
+        app.session_state["by"], app.session_state["times"] = by, times
+        drawn = tables(sent(app.run())[0])
+    assert MADE == ["mine", "mine", "mine"]  # the second has the first's name
+    assert list(drawn[0]["value"].dropna()) == [2 * value for value in whole[0]["value"].dropna()]
 
 
 def test_of_a_live_chart_nothing_is_kept(app):

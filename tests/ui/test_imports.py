@@ -68,3 +68,16 @@ def test_what_can_not_be_imported_keeps_nobody_waiting(new, monkeypatch, caplog)
 def test_what_is_imported_ahead_is_there():
     for name in imports.HEAVY:
         imports.importlib.import_module(name)
+
+
+def test_the_usual_data_are_made_once_all_is_imported(new, monkeypatch):
+    from explorer import data
+
+    made = []
+    monkeypatch.setattr(data, "load", lambda name, split: made.append((name, split, imports._done.is_set())))
+    imports.begin()
+    new.set()
+    imports._begun[0].join(20)
+    assert made == [(name, "test", True) for name in imports.USUAL]
+    monkeypatch.setattr(data, "load", lambda name, split: 1 / 0)
+    imports._make_data()  # a page that needs them will say why

@@ -9,6 +9,7 @@ import streamlit as st
 
 from explorer import data, jobs, runs, training
 from explorer.charts import training as charts
+from explorer.content import Known
 from explorer.errors import ExplorerError
 from explorer.runs import files
 from explorer.settings import MB, settings
@@ -152,7 +153,7 @@ def _recorded(run: TrainRun, said: str) -> None:
     if run.checkpoints:
         _film(run)
     elif run.history:
-        _curves(run.history, run.history[-1]["step"], run.config)
+        _curves(run.history, run.history[-1]["step"], run.config, run=run)
         if run.ref.startswith("zoo:"):  # a shipped language model keeps its best weights alone
             _reads(run.ref)
     if run.history:
@@ -248,7 +249,7 @@ def _film(run: TrainRun) -> None:
     place = st.container()  # the bar stands below the curves that it marks
     step = transport("Checkpoint", run.checkpoints, key="checkpoint", format=lambda step: _called(run, step))
     with place:
-        _curves(run.history, total, run.config, step)
+        _curves(run.history, total, run.config, step, run=run)
     if draws(run.history):
         _draws(run, step)
         return
@@ -399,31 +400,36 @@ def _mean(trained: History, key: str, over: int = 20) -> float | None:
     return sum(recent) / len(recent) if recent else None
 
 
-def _curves(history: History, total: int, config: TrainConfig, at: int | None = None, live: bool = False) -> None:
+def _curves(
+    history: History, total: int, config: TrainConfig, at: int | None = None, live: bool = False,
+    run: TrainRun | None = None,
+) -> None:  # fmt: skip
+    """run: whose whole history it is, once it is recorded."""
+    told: Any = history if run is None else Known(history, (run.ref, run.state, len(history)))
     left, right = st.columns(2)
     with left:
         draw(
-            charts.learning_curve, history, "loss", total, at, key="loss", live=live,
+            charts.learning_curve, told, "loss", total, at, key="loss", live=live,
             says="Training and validation loss over the steps",
         )  # fmt: skip
-        if told := apart(config):
-            st.caption(told)
+        if words := apart(config):
+            st.caption(words)
         draw(
-            charts.small_curve, history, "lr", "learning rate", total, key="rates", live=live,
+            charts.small_curve, told, "lr", "learning rate", total, key="rates", live=live,
             says="The learning rate over the steps",
         )  # fmt: skip
     with right:
         if draws(history):
             draw(
-                charts.bands, history, total, at, key="bands", live=live,
+                charts.bands, told, total, at, key="bands", live=live,
                 says="The validation loss by how much noise there is, in five parts",
             )  # fmt: skip
         else:
             draw(
-                charts.learning_curve, history, "accuracy", total, at, key="accuracy", live=live,
+                charts.learning_curve, told, "accuracy", total, at, key="accuracy", live=live,
                 says="Training and validation accuracy",
             )  # fmt: skip
         draw(
-            charts.small_curve, history, "grad_norm", "gradient norm", total, key="norms", live=live,
+            charts.small_curve, told, "grad_norm", "gradient norm", total, key="norms", live=live,
             says="The gradient's length",
         )  # fmt: skip
