@@ -123,23 +123,14 @@ class Parts:
         if thing.__qualname__ in self._instead:
             self.sources.append(self._instead[thing.__qualname__])
             return
-        module = sys.modules[thing.__module__]
-        source = source_of(thing)
-        tree = ast.parse(source)
-        bare = _Bare(vars(module))
-        tree = ast.fix_missing_locations(bare.visit(tree))
-        self._needs(tree, module)
-        for other in bare.called:
+        source, names, called = _bared(thing)
+        self._needs(names, sys.modules[thing.__module__])
+        for other in called:
             self.add(other)
-        plain = isinstance(thing, type) and "Annotated" not in source
-        verbatim = plain and not bare.registers
-        self.sources.append(source if verbatim else ast.unparse(tree) + "\n")
+        self.sources.append(source)
 
-    def _needs(self, tree: ast.AST, module: ModuleType) -> None:
-        names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
-        inside = {alias.asname or alias.name for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)
-                  for alias in node.names}  # fmt: skip
-        for name in sorted(names - inside):
+    def _needs(self, names: Iterable[str], module: ModuleType) -> None:
+        for name in names:
             if name not in vars(module) or hasattr(builtins, name):
                 continue
             value = vars(module)[name]
@@ -173,7 +164,7 @@ class Parts:
             bound = {part.id for target in targets for part in ast.walk(target) if isinstance(part, ast.Name)}
             if name in bound:
                 self._seen |= bound
-                self._needs(node.value, module)
+                self._needs(_names(node.value), module)
                 self.sources.append(ast.unparse(node) + "\n")
 
 
@@ -182,6 +173,24 @@ def source_of(thing: Callable[..., Any] | type) -> str:
     """The lines of a function or class, from the margin on."""
     with _parsing:  # Python looks for a class in the tree of its module
         return textwrap.dedent(inspect.getsource(thing))
+
+
+@cache
+def _bared(thing: Callable[..., Any] | type) -> tuple[str, list[str], list[Callable[..., Any]]]:
+    """A function or class as a script has it, the names that it reads, and what of ours it calls by its module."""
+    source, module = source_of(thing), sys.modules[thing.__module__]
+    bare = _Bare(vars(module))
+    tree = ast.fix_missing_locations(bare.visit(ast.parse(source)))
+    verbatim = isinstance(thing, type) and "Annotated" not in source and not bare.registers
+    return source if verbatim else ast.unparse(tree) + "\n", _names(tree), bare.called
+
+
+def _names(tree: ast.AST) -> list[str]:
+    """The names that a piece of code reads and does not import itself, sorted."""
+    nodes = [*ast.walk(tree)]
+    inside = {alias.asname or alias.name for node in nodes if isinstance(node, ast.Import | ast.ImportFrom)
+              for alias in node.names}  # fmt: skip
+    return sorted({node.id for node in nodes if isinstance(node, ast.Name)} - inside)
 
 
 @cache

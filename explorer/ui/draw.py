@@ -1,6 +1,6 @@
 """Put a chart on the page, legible on its ground and told in words; what was drawn before is not made again."""
 
-import copy
+import json
 from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ _tables: ContextVar[dict[str, pa.Table] | None] = ContextVar("tables", default=N
 class Specified:
     """A chart in Vega-Lite's terms, and the tables that it names."""
 
-    spec: dict[str, Any]
+    spec: str  # JSON
     tables: dict[str, pa.Table]
 
 
@@ -53,7 +53,7 @@ def draw(
     except TypeError:
         known = None
     found = begin() if known is None else CHARTS.get(known, begin)
-    spec = copy.deepcopy(found.spec) | {"datasets": dict(found.tables)}  # Streamlit writes into it
+    spec = json.loads(found.spec) | {"datasets": dict(found.tables)}  # anew: Streamlit writes into it
     return st.vega_lite_chart(
         spec=spec, width=width, key=key, alt=says, on_select=on_select, selection_mode=selection_mode
     )
@@ -70,7 +70,7 @@ def specified(chart: alt.TopLevelMixin) -> Specified:
         spec = chart.to_dict(validate=False)
     finally:
         _tables.reset(token)
-    return Specified(spec, tables)
+    return Specified(json.dumps(spec), tables)
 
 
 def _named(data: Any, **options: Any) -> Any:

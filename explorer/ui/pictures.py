@@ -1,19 +1,28 @@
 """Data set pictures on the screen, enlarged without blur."""
 
+import io
 from collections.abc import Sequence
 
 import numpy as np
 import streamlit as st
 from PIL import Image
 
+from explorer.content import digest
+from explorer.store import ANSWERS
+
 SIDE = 96  # pixels on the screen
 
 
-def enlarge(picture: np.ndarray, side: int = SIDE) -> Image.Image:
-    """A picture (H, W, C) uint8 with every pixel as a square, about `side` pixels high."""
+def enlarge(picture: np.ndarray, side: int = SIDE) -> bytes:
+    """A picture (H, W, C) uint8 as PNG, with every pixel as a square, about `side` pixels high; made once for all."""
+    return ANSWERS.get(("enlarged", digest(picture), side), lambda: _png(picture, side))
+
+
+def _png(picture: np.ndarray, side: int) -> bytes:
     whole = Image.fromarray(picture[..., 0] if picture.shape[-1] == 1 else picture)
-    factor = max(1, side // picture.shape[0])
-    return whole.resize((whole.width * factor, whole.height * factor), Image.Resampling.NEAREST)
+    factor, file = max(1, side // picture.shape[0]), io.BytesIO()
+    whole.resize((whole.width * factor, whole.height * factor), Image.Resampling.NEAREST).save(file, "PNG")
+    return file.getvalue()
 
 
 def gallery(pictures: np.ndarray, captions: Sequence[str], side: int = SIDE) -> None:
