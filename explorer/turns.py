@@ -15,7 +15,7 @@ from explorer.settings import settings
 
 LOOK = 0.1  # seconds between two looks at whether anybody still waits
 SLICE = 0.15  # seconds after which a computation lets the others go on, if any wait, and lines up again
-PAUSED = 8  # computations for each turn that may pause at once: each keeps its memory
+PAUSED = 1  # computations for each turn that may pause at once: each keeps its memory
 PATIENCE = 30.0  # seconds that one run of a page may wait for work that is not begun; then it is told to come back
 AGAIN = "Try again in a moment"
 

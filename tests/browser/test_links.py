@@ -81,6 +81,8 @@ def test_the_back_button_leads_to_what_was_left_and_forward_again(server, open_p
     link = page.url
     page.get_by_role("link", name="Models", exact=True).click()
     expect(page.get_by_role("heading", name="Open a network")).to_be_visible(timeout=SLOW)
+    expect(page.get_by_text("layers")).to_be_visible(timeout=SLOW)  # the last of it: a press before is lost at times
+    expect(page.locator("[data-stale=true]")).to_have_count(0, timeout=SLOW)
     page.go_back()  # Streamlit leaves an entry of its own in between: the page as it is at first
     expect(page.get_by_role("radio", name="Arena")).to_be_checked(timeout=SLOW)
     page.go_back()
