@@ -15,7 +15,7 @@ from explorer.settings import settings
 
 LOOK = 0.1  # seconds between two looks at whether anybody still waits
 SLICE = 0.15  # seconds after which a computation lets the others go on, if any wait, and lines up again
-PAUSED = 1  # computations for each turn that may pause at once: each keeps its memory
+PAUSED = 2  # computations that may pause at once, or as many as there are turns: each keeps its memory
 PATIENCE = 30.0  # seconds that one run of a page may wait for work that is not begun; then it is told to come back
 AGAIN = "Try again in a moment"
 
@@ -149,7 +149,7 @@ class Turns:
 
     def _next(self) -> "_Ticket | None":
         """Who is served next: nothing new is begun while too much is under way."""
-        full = self._paused >= PAUSED * self._most()
+        full = self._paused >= max(PAUSED, self._most())
         return next((one for one in self._waiting if not (one.fresh and full)), None)
 
     def _pause(self) -> None:
