@@ -68,27 +68,3 @@ def test_a_teacher_makes_a_lesson_of_the_page(server, open_page):
     lesson = open_page(link.inner_text())
     expect(lesson.get_by_role("button", name="Pin as A")).to_be_visible(timeout=SLOW)
     expect(lesson.get_by_role("slider", name="Test picture")).to_have_count(0)
-
-
-def test_the_back_button_leads_to_what_was_left_and_forward_again(server, open_page):
-    def as_left():
-        expect(page.get_by_role("radio", name="A and B")).to_be_checked(timeout=SLOW)
-        expect(page.get_by_role("slider", name="Test picture")).to_have_attribute("aria-valuetext", "4", timeout=SLOW)
-        expect(page.locator("[data-stale=true]")).to_have_count(0, timeout=SLOW)
-
-    page = open_page(f"{server}/{SALIENCY}")
-    as_left()
-    link = page.url
-    page.get_by_role("link", name="Models", exact=True).click()
-    expect(page.get_by_role("heading", name="Open a network")).to_be_visible(timeout=SLOW)
-    expect(page.get_by_text("layers")).to_be_visible(timeout=SLOW)  # the last of it: a press before is lost at times
-    expect(page.locator("[data-stale=true]")).to_have_count(0, timeout=SLOW)
-    page.go_back()  # Streamlit leaves an entry of its own in between: the page as it is at first
-    expect(page.get_by_role("radio", name="Arena")).to_be_checked(timeout=SLOW)
-    page.go_back()
-    expect(page).to_have_url(link, timeout=SLOW)
-    as_left()
-    page.go_forward()
-    page.go_forward()
-    expect(page.get_by_role("heading", name="Open a network")).to_be_visible(timeout=SLOW)
-    assert page.get_by_test_id("stException").count() == 0
