@@ -137,3 +137,21 @@ def test_numbers_are_typed_at_one_place():
              if any(isinstance(node, ast.Attribute) and node.attr == "number_input"
                     for node in ast.walk(ast.parse(path.read_text())))]  # fmt: skip
     assert found == ["number.py"]
+
+
+def test_a_page_that_stops_to_ask_has_not_read_its_link_yet():
+    def asks():
+        import streamlit as st
+
+        from explorer.ui.links import checked
+
+        with checked("Page"):
+            if not st.checkbox("Download it", key="agreed"):
+                st.stop()
+            st.slider("Count", 0, 10, 5, key="count", bind="query-params")
+
+    test = AppTest.from_function(asks, default_timeout=60)
+    test.query_params["count"] = "banana"
+    assert warned(test.run()) == ""
+    test.checkbox(key="agreed").check().run()
+    assert "`count` in the link: 'banana' can't be had here. It is 5 now." in warned(test)

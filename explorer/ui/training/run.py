@@ -412,8 +412,6 @@ def _curves(
             charts.learning_curve, told, "loss", total, at, key="loss", live=live,
             says="Training and validation loss over the steps",
         )  # fmt: skip
-        if words := apart(config):
-            st.caption(words)
         draw(
             charts.small_curve, told, "lr", "learning rate", total, key="rates", live=live,
             says="The learning rate over the steps",
@@ -433,3 +431,5 @@ def _curves(
             charts.small_curve, told, "grad_norm", "gradient norm", total, key="norms", live=live,
             says="The gradient's length",
         )  # fmt: skip
+    if words := apart(config):  # below both columns, which else stand at different heights
+        st.caption(words)
