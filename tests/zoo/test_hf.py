@@ -5,8 +5,11 @@ import threading
 import time
 from pathlib import Path
 
+import httpx2
 import numpy as np
 import pytest
+from huggingface_hub import get_session
+from huggingface_hub.utils import http_backoff
 
 from explorer import zoo
 from explorer.errors import ExplorerError
@@ -193,6 +196,15 @@ def test_a_download_that_breaks_off_is_said_then_and_later(hub, monkeypatch, fil
     with pytest.raises(ExplorerError, match=r"can't be reached .* and it was not downloaded before"):
         zoo.load("hf:tiny/bert")
     assert zoo.held() == []
+
+
+def test_a_download_goes_on_when_another_finds_no_connection(hub, monkeypatch):
+    zoo.load("hf:tiny/resnet")
+    shared = get_session()  # as a download holds it
+    with pytest.raises(httpx2.ConnectError):
+        http_backoff("GET", "http://127.0.0.1:1", max_retries=0)
+    assert get_session() is not shared
+    assert shared.get(f"{hub.url}/api/models/tiny/resnet").status_code == 200
 
 
 @pytest.mark.parametrize("file", ["config.json", "model.safetensors"])

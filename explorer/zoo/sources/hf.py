@@ -3,6 +3,7 @@
 import contextlib
 import difflib
 import fnmatch
+import functools
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -38,6 +39,7 @@ def find(ref: Ref) -> Remote:
         if ref.name not in ALLOWED or ref.revision:
             raise unavailable(ref, f"this server is shared: of the Hub it opens only {_allowed(ref)}")
         check_parameters(ref, ALLOWED[ref.name])
+    _share_client()
     try:
         info = HfApi().model_info(ref.name, revision=ref.revision, files_metadata=True, timeout=TIMEOUT)
     except HFValidationError as error:
@@ -54,6 +56,19 @@ def find(ref: Ref) -> Remote:
     download = sum(sizes[name] for name in wanted if not _kept(ref, info.sha, name))
     _check_size(ref, parameters, download)
     return Remote(4 * parameters, lambda: _load(ref, _download(ref, wanted)), download)
+
+
+@functools.cache
+def _share_client() -> None:
+    """Keep the client open that all downloads share: huggingface_hub 2.4 closes it when one of them can't connect."""
+    from huggingface_hub.utils._http import default_client_factory, set_client_factory
+
+    def lasting() -> Any:
+        client = default_client_factory()
+        client.close = lambda: None  # its sockets go with it, once no download holds it
+        return client
+
+    set_client_factory(lasting)
 
 
 def _network(ref: Ref, info: Any, sizes: Mapping[str, int]) -> tuple[list[str], int]:
