@@ -10,7 +10,7 @@ from explorer.errors import ExplorerError
 from explorer.housekeeping import DOWNLOADS
 from explorer.memory import tidy
 from explorer.settings import MB, settings
-from explorer.ui import imports, rerun
+from explorer.ui import history, imports, rerun
 from explorer.ui.begun import keep_begun
 from explorer.ui.lesson import hide, lesson
 from explorer.ui.links import checked
@@ -23,6 +23,7 @@ SWITCH = 0.00005  # seconds for which a thread of Python may keep the others wai
 
 st.set_page_config("Deep Learning Explorer", str(ASSETS / "icon.svg"), layout="wide")
 rerun.mend()
+history.mend()
 
 try:
     os.environ.setdefault("OMP_NUM_THREADS", str(settings().limits.threads))  # torch reads it when it is imported
@@ -39,6 +40,7 @@ st.session_state[INSIDE] = True
 keep_begun()
 page = navigation()
 look()
+history.entries()
 status()
 tour(page)
 hide()

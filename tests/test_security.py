@@ -88,7 +88,8 @@ def test_html_is_shown_at_few_places_each_of_which_has_its_test():
         if isinstance(node, ast.Call) and ast.unparse(node.func) in ("st.html", "st.iframe", "components.html")
     }
     assert places == {
-        f"explorer/ui/{name}.py" for name in ("activations/tokens", "activations/wants", "lesson", "page", "tour")
+        f"explorer/ui/{name}.py"
+        for name in ("activations/tokens", "activations/wants", "history", "lesson", "page", "tour")
     }
 
 

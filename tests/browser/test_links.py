@@ -68,3 +68,37 @@ def test_a_teacher_makes_a_lesson_of_the_page(server, open_page):
     lesson = open_page(link.inner_text())
     expect(lesson.get_by_role("button", name="Pin as A")).to_be_visible(timeout=SLOW)
     expect(lesson.get_by_role("slider", name="Test picture")).to_have_count(0)
+
+
+def test_the_back_button_leads_in_one_press_to_what_was_left_and_forward_again(server, open_page):
+    def maps() -> str:
+        expect(page.get_by_role("radio", name="A and B")).to_be_checked(timeout=SLOW)
+        expect(drawn.first).to_be_visible(timeout=SLOW)
+        expect(page.locator("[data-stale=true]")).to_have_count(0, timeout=SLOW)
+        return drawn.first.get_attribute("aria-label")
+
+    page = open_page(f"{server}/{SALIENCY}")
+    drawn = page.get_by_role("img", name=re.compile("^Grad-CAM: largest"))
+    first = maps()
+    page.get_by_role("slider", name="Test picture").press("ArrowRight")
+    expect(page.get_by_role("img", name=first)).to_have_count(0, timeout=SLOW)
+    mine, link, entries = maps(), page.url, page.evaluate("history.length")
+    assert "example=5" in link
+
+    page.get_by_role("link", name="Models", exact=True).click()
+    expect(page.get_by_role("heading", name="Open a network")).to_be_visible(timeout=SLOW)
+    expect(page.get_by_text("layers")).to_be_visible(timeout=SLOW)  # the last of it
+    page.get_by_role("slider", name="Test example").press("ArrowRight")  # `?example=`, as on the page before
+    page.wait_for_url(re.compile("models.*example=6"), timeout=SLOW)
+    expect(page.locator("[data-stale=true]")).to_have_count(0, timeout=SLOW)
+    models = page.url
+    assert page.evaluate("history.length") == entries + 1
+
+    page.go_back()
+    expect(page).to_have_url(link, timeout=SLOW)
+    assert maps() == mine
+    page.go_forward()
+    expect(page).to_have_url(models, timeout=SLOW)
+    expect(page.get_by_role("heading", name="Open a network")).to_be_visible(timeout=SLOW)
+    expect(page.get_by_role("slider", name="Test example")).to_have_attribute("aria-valuetext", "6", timeout=SLOW)
+    assert page.get_by_test_id("stException").count() == 0
