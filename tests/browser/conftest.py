@@ -85,6 +85,28 @@ def page(open_page, server):
     return open_page(server)
 
 
+def picture(canvas: "playwright.sync_api.Locator") -> str:  # noqa: F821
+    """What a canvas shows."""
+    return canvas.evaluate("canvas => canvas.toDataURL()")
+
+
+def changed(canvas: "playwright.sync_api.Locator", before: str) -> None:  # noqa: F821
+    """Waits until a canvas shows something else."""
+    _painted(canvas, lambda now: now != before, "still shows what it did")
+
+
+def same(canvas: "playwright.sync_api.Locator", wanted: str) -> None:  # noqa: F821
+    """Waits until a canvas shows what it should."""
+    _painted(canvas, lambda now: now == wanted, "shows something else")
+
+
+def _painted(canvas: "playwright.sync_api.Locator", fits: Callable[[str], bool], wrong: str) -> None:  # noqa: F821
+    deadline = time.monotonic() + PATIENCE / 1000
+    while not fits(picture(canvas)):
+        assert time.monotonic() < deadline, f"{canvas} {wrong}"
+        canvas.page.wait_for_timeout(50)
+
+
 def free_port() -> int:
     """A port of 127.0.0.1 that nobody listens on."""
     with socket.socket() as probe:

@@ -10,6 +10,7 @@ import torch
 from playwright.sync_api import expect
 
 from explorer.ui.playground import ACTIVATIONS
+from tests.browser.conftest import changed, picture, same
 from tests.ui.test_playground import network, points
 
 pytestmark = pytest.mark.browser
@@ -92,10 +93,6 @@ def alone(visit):
     return page
 
 
-def picture(locator) -> str:
-    return locator.evaluate("canvas => canvas.toDataURL()")
-
-
 def point(page, x: float, y: float, which: int = 0) -> None:
     """Move the pointer to shares of a plane."""
     plane = page.locator(".plane").nth(which)
@@ -174,7 +171,7 @@ def test_what_is_told_is_read_from_the_plane(whole):
     before = picture(whole.locator(".plane"))
     whole.get_by_role("radio", name="Test").check()
     expect(whole.locator(".plane")).to_have_attribute("aria-label", re.compile("20 test points"))
-    assert picture(whole.locator(".plane")) != before
+    changed(whole.locator(".plane"), before)
 
 
 def test_scrubbing_shows_each_frame_and_reports_where_it_rests(whole):
@@ -183,12 +180,13 @@ def test_scrubbing_shows_each_frame_and_reports_where_it_rests(whole):
     last = picture(unit), picture(whole.locator(".plane"))
     bar(whole).press("Home")
     expect(told).to_have_text("step 0")
-    assert picture(unit) != last[0]
-    assert picture(whole.locator(".plane")) != last[1]
+    changed(unit, last[0])
+    changed(whole.locator(".plane"), last[1])
     expect(python(whole)).to_contain_text("frame 0 of 5")
     bar(whole).press("End")
     expect(told).to_have_text("step 40")
-    assert (picture(unit), picture(whole.locator(".plane"))) == last
+    same(unit, last[0])
+    same(whole.locator(".plane"), last[1])
 
 
 def test_a_unit_is_shown_large_held_and_let_go(whole):
@@ -200,11 +198,11 @@ def test_a_unit_is_shown_large_held_and_let_go(whole):
     expect(whole.locator(".tip")).to_have_text(f"bias {bias:.3f}".replace("-", "−"))
     expect(hint).to_contain_text(f"Hidden 2, unit 3: bias {bias:.3f}, from ".replace("-", "−"))
     assert plane.get_attribute("aria-label").startswith("Map of hidden 2, unit 3")
-    assert picture(plane) != regions
-    assert picture(whole.locator(".lines")) != lines
+    changed(plane, regions)
+    changed(whole.locator(".lines"), lines)
     whole.mouse.move(3, 3)
     expect(plane).to_have_attribute("aria-label", re.compile("^Regions of a, b, c"))
-    assert picture(plane) == regions
+    same(plane, regions)
     unit.click()
     whole.mouse.move(3, 3)
     expect(unit).to_have_attribute("aria-pressed", "true")
@@ -256,7 +254,7 @@ def test_a_weight_is_changed_by_hand_and_what_was_learned_comes_back(whole):
     np.testing.assert_allclose(here["shares"], shares, rtol=1e-5, atol=2e-6)
     whole.mouse.move(3, 3)
     expect(whole.locator(".readout.idle")).to_be_visible()
-    assert picture(plane) != learned
+    changed(plane, learned)
     bar(whole).press("ArrowLeft")
     expect(whole.locator(".label")).to_have_text("step 30")
     expect(badge).not_to_be_visible()  # it belongs to the other frame
@@ -265,7 +263,7 @@ def test_a_weight_is_changed_by_hand_and_what_was_learned_comes_back(whole):
     whole.get_by_role("button", name="Back to what was learned").click()
     expect(badge).not_to_be_visible()
     whole.mouse.move(3, 3)
-    assert picture(plane) == learned
+    same(plane, learned)
     whole.get_by_role("combobox").select_option("bias")
     whole.get_by_role("slider", name="Its value").press("ArrowRight")
     expect(badge).to_be_visible()

@@ -40,14 +40,18 @@ def step_of(page: Page) -> int:
     return int(re.search(r"step (\d+)", page.locator(".st-key-checkpoint").inner_text())[1])
 
 
+def words(page: Page):
+    """What the playground writes of the step it shows; what it has last said aloud stands there too, and stays."""
+    return page.locator(".st-key-playground").get_by_text(re.compile(r"step \d+ ·")).first
+
+
 def frame(page: Page) -> int:
     """The step that the playground shows."""
-    words = page.locator(".st-key-playground").get_by_text(re.compile(r"step \d+ ·")).first.inner_text()
-    return int(re.search(r"step (\d+)", words)[1])
+    return int(re.search(r"step (\d+)", words(page).inner_text())[1])
 
 
 def test_a_run_is_paused_stepped_continued_and_scrubbed(training, open_page):
-    page = open_page(f"{training}?epochs=120&lenet_width=64")
+    page = open_page(f"{training}?epochs=30&lenet_width=64")
     begin(page)
     expect(page.get_by_text(re.compile(r"Epoch [1-9]"))).to_be_visible(timeout=SLOW)
     stop(page).click()
@@ -61,7 +65,7 @@ def test_a_run_is_paused_stepped_continued_and_scrubbed(training, open_page):
     press(page, "continue")
     expect_state(page, "finished")
     result(page)
-    assert step_of(page) == 120 * 19
+    assert step_of(page) == 30 * 19
     expect(page.locator(".st-key-continue")).to_have_count(0)
     page.locator(".st-key-checkpoint-first button").first.click()
     expect(page.get_by_text("step 0 (untrained)")).to_be_visible()
@@ -94,10 +98,10 @@ def test_the_playground_plays_pauses_steps_and_is_scrubbed(training, open_page):
     expect(page.get_by_text("A recorded run to play with")).to_be_visible(timeout=SLOW)
     press(page, "play-go")
     expect(page.locator(".st-key-play-pause button")).to_be_visible(timeout=SLOW)
-    expect(page.locator(".st-key-playground")).to_contain_text(re.compile(r"step [1-9]\d"), timeout=SLOW)
-    expect(page.locator(".st-key-playground")).not_to_contain_text("step 1860", timeout=SLOW)
+    expect(words(page)).to_contain_text(re.compile(r"step [1-9]\d"), timeout=SLOW)
+    expect(words(page)).not_to_contain_text("step 1860", timeout=SLOW)
     first = frame(page)
-    expect(page.locator(".st-key-playground")).not_to_contain_text(f"step {first} ", timeout=SLOW)
+    expect(words(page)).not_to_contain_text(f"step {first} ", timeout=SLOW)
     assert frame(page) > first  # it is drawn as it learns
     press(page, "play-pause")
     go = page.locator(".st-key-play-go button")
@@ -105,13 +109,13 @@ def test_the_playground_plays_pauses_steps_and_is_scrubbed(training, open_page):
     settled(page)
     before = frame(page)
     press(page, "play-step")
-    expect(page.locator(".st-key-playground")).to_contain_text(f"step {before + 1} ", timeout=SLOW)
+    expect(words(page)).to_contain_text(f"step {before + 1} ", timeout=SLOW)
     settled(page)
     page.locator(".st-key-playground").get_by_role("button", name="First").click()
-    expect(page.locator(".st-key-playground")).to_contain_text("step 0 ", timeout=SLOW)
+    expect(words(page)).to_contain_text("step 0 ", timeout=SLOW)
     page.wait_for_url(re.compile("play=run"))
     other = open_page(page.url)
-    expect(other.locator(".st-key-playground")).to_contain_text(f"step {before + 1} ", timeout=SLOW)
+    expect(words(other)).to_contain_text(f"step {before + 1} ", timeout=SLOW)
     settled(page)
     press(page, "play-over")
     expect(page.get_by_text("A recorded run to play with")).to_be_visible(timeout=SLOW)

@@ -107,13 +107,14 @@ def _live(id: str) -> None:
     left = f"{job.eta:.0f} s left" if job.eta is not None and history else "starting"
     words = f"Epoch {done * config.epochs:.1f} of {config.epochs} · {left}"
     st.progress(min(done, 1.0), words if done < 1 else "Trying its checkpoints on the test split")
-    total = round(history[-1]["step"] / done) if done else 1
-    _figures(history, config)
-    _curves(history, total, config, live=bool(history))  # of those who wait for a worker all see the same
-    newest = list(samples_in(runs.folder(id)).items())[-1:]
-    for step, drawn in newest:
-        _drawn(drawn, config, f"What it draws at step {step}, always from the same noise")
-    inside(history, total, config, live=True)
+    if history or job.state != "waiting":  # of what has not begun there is nothing to see, and many may wait
+        total = round(history[-1]["step"] / done) if done else 1
+        _figures(history, config)
+        _curves(history, total, config, live=bool(history))  # before its first step all see the same
+        newest = list(samples_in(runs.folder(id)).items())[-1:]
+        for step, drawn in newest:
+            _drawn(drawn, config, f"What it draws at step {step}, always from the same noise")
+        inside(history, total, config, live=True)
     link(f"run:{id}")
 
 
