@@ -146,7 +146,7 @@ def end(*servers: subprocess.Popen) -> None:
         server.terminate()
     for server in servers:
         try:
-            server.wait(15)
+            server.wait(5)
         except subprocess.TimeoutExpired:
             server.kill()
             server.wait()

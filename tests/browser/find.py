@@ -5,7 +5,9 @@ import shutil
 import sys
 from pathlib import Path
 
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+NAMES = (
+    "chromium-headless-shell", "chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome"
+)  # fmt: skip
 MAC = Path("/Applications/Google Chrome.app/Contents/MacOS/Google Chrome")
 
 

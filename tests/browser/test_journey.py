@@ -108,7 +108,7 @@ def test_start_pressed_twice_is_one_run_and_a_sentence(training, open_page):
 
 
 def test_a_run_whose_tab_was_closed_goes_on_and_its_link_still_works(training, open_page):
-    page = open_page(f"{training}?epochs=100")
+    page = open_page(f"{training}?epochs=40")
     start(page)
     address = page.url
     page.context.close()

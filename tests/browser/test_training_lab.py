@@ -51,7 +51,7 @@ def frame(page: Page) -> int:
 
 
 def test_a_run_is_paused_stepped_continued_and_scrubbed(training, open_page):
-    page = open_page(f"{training}?epochs=30&lenet_width=64")
+    page = open_page(f"{training}?epochs=30&lenet_width=32")
     begin(page)
     expect(page.get_by_text(re.compile(r"Epoch [1-9]"))).to_be_visible(timeout=SLOW)
     stop(page).click()
