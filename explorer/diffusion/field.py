@@ -45,7 +45,7 @@ def field(ref: str | Denoiser, places: np.ndarray, time: int, condition: object 
         asked = model.ask(parts, condition, len(x))
         given = x / float(factor(np.array(share), "straight")) if predicts == FLOW else x
         at = told(model.config, torch.tensor(time, device=model.device))
-        answer = model.answer(parts, given, at, asked.given).cpu().numpy()
+        answer = model.quick(parts, given, at, asked.given).cpu().numpy()
     states = np.asarray(places, np.float32)
     clean, noise = meaning(states[None], answer[None], predicts, np.array([share]))
     return Field(share, states, -noise[0] / (1 - share) ** 0.5, clean[0])

@@ -183,7 +183,7 @@ class Walk:
     def answers(self, rows: Tensor, at: Tensor) -> Tensor:
         """What the network says of states, one for each row of what is asked."""
         rows = rows if self.scale == "straight" else self.plan.scale_model_input(rows, at)
-        return self.model.answer(self.parts, rows, at, self.both)
+        return self.model.quick(self.parts, rows, at, self.both)
 
     def move(self, x: Tensor, at: Tensor, answer: Tensor) -> Tensor:
         """The next state."""

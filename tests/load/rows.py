@@ -267,8 +267,8 @@ async def queue(options: Options) -> list[Row]:
         await _begin(first)
 
         began = time.perf_counter()
+        placed = asyncio.create_task(_placed(accepted, began))  # they read it before the page is whole
         answered = await asyncio.gather(*(person.press("start") for person in accepted))
-        placed = asyncio.create_task(_placed(accepted, began))
         over = await asyncio.gather(*(person.press("start") for person in refused))
         wrong += [f"beyond the queue: {person.words()[:200]}" for person in refused
                   if "queue is full" not in person.words()]  # fmt: skip
