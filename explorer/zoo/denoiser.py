@@ -141,7 +141,7 @@ class Denoiser(Model):
         return _answer(self.kind, parts["unet"], x, time, given)
 
     def quick(self, parts: nn.ModuleDict, x: Tensor, time: Tensor, given: Tensor | None) -> Tensor:
-        """The same numbers of parts that are as they were lent, sooner where a shape is asked for again and again."""
+        """The same numbers of parts that are as they were lent, sooner where it is asked again and again."""
         return self._graphs.ask(parts["unet"], x, time, given)
 
     def decode(self, parts: nn.ModuleDict, x: Tensor) -> np.ndarray:

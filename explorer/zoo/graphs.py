@@ -6,7 +6,7 @@ threads let Python go: beside a busy page that takes four times as long as the o
 
 import threading
 import warnings
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable
 from typing import Any
 
@@ -15,11 +15,11 @@ from torch import Tensor, nn
 
 from explorer.borrow import private
 
-AFTER = 60  # times that one shape is asked for before its graph is made, which takes as long as some eighty answers
-MOST = 8  # graphs of a network
+AFTER = 30  # times that one kind of input is asked for before its graph is made, which takes as long as forty answers
+MOST = 4  # graphs of a network
 LARGE = 100_000_000  # parameters above which operations take so long that Python doesn't matter
 
-# A graph is of one shape alone, which may be written into it; whatever else is, is found when it is tried.
+# What is written into a graph, as a time would be, is found when it is tried.
 warnings.filterwarnings("ignore", category=torch.jit.TracerWarning)
 
 Answer = Callable[[nn.Module, Tensor, Tensor, Tensor | None], Tensor]
@@ -37,14 +37,14 @@ class _Network(nn.Module):
 
 
 class Graphs:
-    """The graphs of one network, which shares its weights with them: one for each shape that is asked for often.
+    """The graphs of one network, which shares its weights with them: one for each kind of input it is often asked of.
 
     answer: asks a network for its answer to states at a time, with a condition or None.
     """
 
     def __init__(self, network: nn.Module, answer: Answer) -> None:
         self._network, self._answer = network, answer
-        self._seen: OrderedDict[Any, int] = OrderedDict()  # shape → times that it was asked for
+        self._seen: Counter[Any] = Counter()  # kind of input → times that it was asked for
         self._made: OrderedDict[Any, _Graph] = OrderedDict()
         self._lock = threading.Lock()
         some = next(network.parameters(), None)
@@ -57,46 +57,54 @@ class Graphs:
         It is the network's own where there is no graph yet, and where one would answer otherwise.
         """
         graph = self._graph(x, time, given) if self._on and torch.is_inference_mode_enabled() else None
-        if graph is None or not graph.good:
+        good = None if graph is None else graph.good.get(len(x))
+        if graph is None or good is False:
             return self._answer(network, x, time, given)
         answer = graph(x, time, given)
-        if graph.tried:
+        if good:
             return answer
         own = self._answer(network, x, time, given)
-        graph.good, graph.tried = torch.equal(answer, own), True
+        graph.good[len(x)] = answer is not None and torch.equal(answer, own)
         return own
 
     def _graph(self, x: Tensor, time: Tensor, given: Tensor | None) -> "_Graph | None":
-        key = tuple((one.shape, one.dtype) for one in (x, time, given) if one is not None)
+        kind = tuple((one.shape[1:], one.dtype) for one in (x, time, given) if one is not None)
         with self._lock:
-            if found := self._made.get(key):
-                self._made.move_to_end(key)
+            if found := self._made.get(kind):
+                self._made.move_to_end(kind)
                 return found
-            seen = self._seen[key] = self._seen.pop(key, 0) + 1
-            if len(self._seen) > 8 * MOST:
-                self._seen.popitem(last=False)
-            if seen != AFTER:  # one thread makes it, and the others go on as before
+            self._seen[kind] += 1
+            if self._seen[kind] != AFTER:  # one thread makes it, and the others go on as before
                 return None
         made = _Graph(_Network(private(self._network), self._answer).eval(), x, time, given)
         with self._lock:
-            self._made[key] = made
+            self._made[kind] = made
             if len(self._made) > MOST:
                 old, _ = self._made.popitem(last=False)
-                self._seen.pop(old, None)
+                del self._seen[old]
         return None  # it is tried when it is asked next, at another time
 
 
 class _Graph:
-    """One graph. Until it was tried, nobody knows whether it answers as the network does, to the last bit."""
+    """One graph. Until so many states were tried, nobody knows whether it answers as the network does, to the last bit.
+
+    The number of states it was made of may be written into it, and so may the time.
+    """
 
     def __init__(self, network: nn.Module, x: Tensor, time: Tensor, given: Tensor | None) -> None:
-        self.good, self.tried, self._given = True, False, given is not None
+        self.good: dict[int, bool] = {}  # number of states → whether its answers are those of the network
+        self._traced = None
         try:
-            asked = (x, time, given) if self._given else (x, time)
+            asked = (x, time) if given is None else (x, time, given)
             self._traced = torch.jit.trace(network, asked, check_trace=False)
         except Exception:  # noqa: BLE001 — what can't be traced is asked as ever
-            self.good = False
+            return
 
-    def __call__(self, x: Tensor, time: Tensor, given: Tensor | None) -> Tensor:
-        with torch.jit.optimized_execution(False):  # the very operations of the network, in their order
-            return self._traced(x, time, given) if self._given else self._traced(x, time)
+    def __call__(self, x: Tensor, time: Tensor, given: Tensor | None) -> Tensor | None:
+        if self._traced is None:
+            return None
+        try:
+            with torch.jit.optimized_execution(False):  # the very operations of the network, in their order
+                return self._traced(x, time) if given is None else self._traced(x, time, given)
+        except RuntimeError:  # sizes that don't fit together
+            return None

@@ -69,8 +69,7 @@ def test_what_python_reads_of_the_time_is_never_answered_by_a_graph(network):
     held = Graphs(network, answer)
     found = asked(held, network, AFTER + 5)
     (graph,) = held._made.values()
-    assert graph.tried
-    assert not graph.good
+    assert graph.good == {1: False}
     wanted = [answer(network, torch.ones(1, 3) * at, 1.0 + at, None) for at in range(AFTER + 5)]
     assert all(torch.equal(a, b) for a, b in zip(found, wanted, strict=True))
 
@@ -85,14 +84,39 @@ def test_what_cannot_be_traced_is_asked_as_ever(network):
     assert torch.equal(asked(held, network, AFTER + 5)[1], network(torch.ones(1, 3)))
 
 
-def test_only_so_many_graphs_are_kept_and_a_shape_that_was_dropped_gets_one_again(counted):
+def test_one_graph_serves_any_number_of_states_each_of_which_is_tried_first(counted):
     network, answer = counted
     held = Graphs(network, answer)
-    for rows in range(1, MOST + 2):
-        asked(held, network, AFTER + 1, rows)
+    asked(held, network, AFTER + 1)
+    network.calls = 0
+    for rows in (2, 7, 2, 1):
+        found = asked(held, network, 3, rows)
+        assert torch.equal(found[2], said(network, torch.ones(rows, 3) * 2, torch.tensor(3.0), None))
+    assert network.calls == 2
+    (graph,) = held._made.values()
+    assert graph.good == {1: True, 2: True, 7: True}
+
+
+def test_a_number_of_states_that_is_written_into_the_graph_is_found_out(network):
+    def answer(net, x, time, given):
+        return net(x) * len(x) + time
+
+    held = Graphs(network, answer)
+    asked(held, network, AFTER + 2)
+    assert torch.equal(asked(held, network, 3, 5)[2], answer(network, torch.ones(5, 3) * 2, torch.tensor(3.0), None))
+    (graph,) = held._made.values()
+    assert graph.good == {1: True, 5: False}
+
+
+def test_only_so_many_graphs_are_kept_and_what_was_dropped_gets_one_again(counted):
+    network, answer = counted
+    held = Graphs(network, answer)
+    kinds = [torch.zeros(1, *(1,) * more) for more in range(1, MOST + 2)]
+    for given in kinds:
+        asked(held, network, AFTER + 1, given=given)
     assert len(held._made) == MOST
     network.calls = 0
-    asked(held, network, AFTER + 9, 1)
+    asked(held, network, AFTER + 9, given=kinds[0])
     assert network.calls == AFTER + 2
 
 
@@ -117,8 +141,7 @@ def test_a_sample_is_the_same_with_and_without_graphs_whoever_asks_beside(kind, 
     before = sample(model, seed=1, **how)
     for _ in range(3):
         sample(model, seed=0, **how)
-    made = [graph for graph in model._graphs._made.values() if graph.good and graph.tried]
-    assert made  # that of both samples
+    assert [True] in [[*graph.good.values()] for graph in model._graphs._made.values()]
     with ThreadPoolExecutor(3) as pool:
         later = [*pool.map(lambda seed: sample(model, seed=seed, **how), (1, 2, 1))]
     np.testing.assert_array_equal(later[0].x, before.x)
