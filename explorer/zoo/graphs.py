@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 from explorer.borrow import private
 
-AFTER = 30  # times that one kind of input is asked for before its graph is made, which takes as long as forty answers
+AFTER = 60  # times that one kind of input is asked for before its graph is made, which takes as long as forty answers:
+# more than what a training draws at each checkpoint, whose network is opened for that alone
 MOST = 4  # graphs of a network
 LARGE = 100_000_000  # parameters above which operations take so long that Python doesn't matter
 

@@ -9,6 +9,7 @@ from torch import nn
 
 from explorer import zoo
 from explorer.diffusion import sample
+from explorer.diffusion.sample import drawn
 from explorer.zoo import graphs
 from explorer.zoo.graphs import AFTER, MOST, Graphs
 from tests.diffusion import nets
@@ -147,3 +148,10 @@ def test_a_sample_is_the_same_with_and_without_graphs_whoever_asks_beside(kind, 
     np.testing.assert_array_equal(later[0].x, before.x)
     np.testing.assert_array_equal(later[2].answers, before.answers)
     assert not np.array_equal(later[1].x, before.x)
+
+
+def test_what_a_training_draws_at_a_checkpoint_makes_no_graph(tmp_path, shelf):
+    model = zoo.load(nets.save(tmp_path / "guided", "guided"))
+    drawn(model)
+    assert model._graphs._seen.total() == 40
+    assert not model._graphs._made
