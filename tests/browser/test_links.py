@@ -87,7 +87,7 @@ def test_the_back_button_leads_in_one_press_to_what_was_left_and_forward_again(s
 
     page.get_by_role("link", name="Models", exact=True).click()
     expect(page.get_by_role("heading", name="Open a network")).to_be_visible(timeout=SLOW)
-    expect(page.get_by_text("layers")).to_be_visible(timeout=SLOW)  # the last of it
+    expect(page.get_by_text(re.compile(r"^Its \d+ layers$"))).to_be_visible(timeout=SLOW)  # the last of it
     page.get_by_role("slider", name="Test example").press("ArrowRight")  # `?example=`, as on the page before
     page.wait_for_url(re.compile("models.*example=6"), timeout=SLOW)
     expect(page.locator("[data-stale=true]")).to_have_count(0, timeout=SLOW)
