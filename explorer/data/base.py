@@ -12,7 +12,7 @@ from explorer.registry import Registry
 from explorer.settings import settings
 from explorer.store import Store
 
-DATASETS = Registry("dataset")  # facts: task, shape of one example, number of classes
+DATASETS = Registry("dataset")  # facts: task, shape of one example, number of classes; photographs, where they are
 SPLITS = ("train", "validation", "test")
 SEEDS = 2**32  # a seed is a whole number below this
 
@@ -97,6 +97,7 @@ class About:
     task: str
     shape: tuple[int, ...]
     classes: int
+    photographs: bool = False  # of things, which stay what they are when mirrored or shifted
 
 
 def one_line(text: str) -> str:
@@ -132,7 +133,7 @@ def about(name: str) -> About:
 
         return own.about(name)
     entry = DATASETS[name]
-    return About(name, name, entry.summary, **{fact: entry.facts[fact] for fact in ("task", "shape", "classes")})
+    return About(name, name, entry.summary, **entry.facts)
 
 
 def stream(seed: int, split: str) -> np.random.Generator:

@@ -20,7 +20,7 @@ CHUNK = 2**18  # bytes
 HELD_OUT = {"cifar10": 0.1, "fashion_mnist": 1 / 12, "mnist": 1 / 12}  # 5,000 pictures of train for validation
 
 
-@DATASETS.register("cifar10", task="image", shape=(3, 32, 32), classes=10)
+@DATASETS.register("cifar10", task="image", shape=(3, 32, 32), classes=10, photographs=True)
 def cifar10(split: str, seed: int) -> Dataset:
     """60,000 small colour photographs of animals and vehicles, 32×32 pixels.
 
@@ -29,7 +29,7 @@ def cifar10(split: str, seed: int) -> Dataset:
     return _load("cifar10", "CIFAR10", split, seed)
 
 
-@DATASETS.register("fashion_mnist", task="image", shape=(1, 28, 28), classes=10)
+@DATASETS.register("fashion_mnist", task="image", shape=(1, 28, 28), classes=10, photographs=True)
 def fashion_mnist(split: str, seed: int) -> Dataset:
     """70,000 grey pictures of clothes and shoes, 28×28 pixels.
 

@@ -93,7 +93,7 @@ def _bench(arguments: argparse.Namespace) -> None:
     for name in chosen:
         size = _smallest(name, about) if arguments.quick else {}
         configs = [
-            TrainConfig(dataset, name, epochs, **presets.changes(recipe, about.task), model_settings=size)
+            TrainConfig(dataset, name, epochs, **presets.changes(recipe, about), model_settings=size)
             for recipe in presets.RECIPES
         ]
         found = _raced(Contest(tuple(presets.RECIPES), tuple(configs), seeds), label=f"{name} ")
@@ -272,7 +272,7 @@ def _recipe(common: TrainConfig, text: str) -> tuple[str, TrainConfig]:
     name, _, body = text.partition(":")
     changes: dict[str, Any] = {}
     if name in presets.RECIPES:
-        changes = presets.changes(name, data.about(common.dataset).task)
+        changes = presets.changes(name, data.about(common.dataset))
     for pair in filter(None, body.split(",")):
         key, given, value = pair.partition("=")
         if not given:

@@ -8,6 +8,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from explorer import data
 from explorer.params import params
 from explorer.registry import Registry
 from explorer.runs import files
@@ -27,6 +28,9 @@ MODERN: dict[str, Any] = {
     "optimizer": "adamw", "lr": 0.01, "weight_decay": 0.05, "schedule": "one-cycle", "warmup": 0.3,
     "label_smoothing": 0.1, "ema": 0.99, "clip_norm": 1.0, "crop": 1, "mixup": 0.2,
 }  # fmt: skip
+EIGHTH = (
+    8  # a picture is shifted by up to this part of its side: 4 of CIFAR-10's 32 pixels (He et al. 2016, section 4.2)
+)
 RECIPES = {"standard": STANDARD, "modern": MODERN}
 KEPT = ("epochs", "batch_size", "accumulate", "amp", "compile", "seed")  # what a recipe takes as it finds it
 PLAIN = {"warmup": 0.0, "label_smoothing": 0.0, "clip_norm": 0.0, "weight_decay": 0.0}  # no trick but the one at stake
@@ -182,11 +186,18 @@ def averaging() -> Contest:
     return _contest(common, {"plain": {}, "averaged": {"ema": 0.99}})
 
 
-def changes(name: str, task: str) -> dict[str, Any]:
-    """What one of the RECIPES sets on data of a task: every lever but those of KEPT; what can't act there stays off."""
-    idle = unfit(task, denoises=False)
+def fitted(name: str, about: data.About) -> dict[str, Any]:
+    """What one of the RECIPES has on some data: shifts go with the side, and photographs are mirrored and shifted."""
+    found, idle = dict(RECIPES[name]), unfit(about.task, denoises=False)
+    if about.task == "image" and ("crop" in found or about.photographs):
+        found |= {"crop": max(1, min(about.shape[1:]) // EIGHTH)} | ({"flip": True} if about.photographs else {})
+    return {lever: value for lever, value in found.items() if lever not in idle}
+
+
+def changes(name: str, about: data.About) -> dict[str, Any]:
+    """What one of the RECIPES sets on some data: every lever but those of KEPT; what can't act there stays off."""
     usual = {lever: param.default for lever, param in params(TrainConfig).items() if lever not in KEPT}
-    return usual | {lever: value for lever, value in RECIPES[name].items() if lever not in idle}
+    return usual | fitted(name, about)
 
 
 def shipped(name: str) -> Race | None:

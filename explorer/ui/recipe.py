@@ -11,7 +11,7 @@ from explorer.settings import settings
 from explorer.training import TrainConfig
 from explorer.training.config import unfit
 from explorer.training.objectives import denoises
-from explorer.training.presets import RECIPES
+from explorer.training.presets import RECIPES, fitted
 from explorer.ui.controls import Source, controls, controls_of, refusal, text_of
 from explorer.ui.page import plain
 from explorer.ui.pickers import choose
@@ -22,7 +22,7 @@ KEPT = ("epochs", "seed")
 MEANT = {
     "usual": "As they were when the page was opened.",
     "standard": "How residual networks were trained in 2016: SGD with momentum, a rate that drops in steps.",
-    "modern": "What newer recipes have in common: AdamW, one cycle, smoothed labels, averaged weights, MixUp.",
+    "modern": "What newer recipes have in common: AdamW, one cycle, smoothed labels, averaged weights, shifts, MixUp.",
 }
 REGULARISES = "Regularisation"  # the group of those settings of a network that are levers of the recipe
 
@@ -43,7 +43,7 @@ def recipe(own: list[str]) -> TrainConfig:
     st.caption(entry.summary)
     levers = [name for name, param in params(entry.make).items() if param.control.group == REGULARISES]
     usual = entry.facts.get("recipe", {})  # what suits the architecture better than the defaults
-    _starting_points(usual)
+    _starting_points({"usual": usual} | {name: fitted(name, about) for name in RECIPES})
     with st.expander("Size of the network", icon=":material/straighten:"):
         size = controls(entry.make, prefix=f"{model}_", exclude=levers)
     idle = {*unfit(about.task, denoises(model)), *(HARDWARE if settings().device == "cpu" else ())}
@@ -59,11 +59,11 @@ def recipe(own: list[str]) -> TrainConfig:
     return TrainConfig(dataset, model, model_settings=size | inside, dataset_settings=dataset_settings, **values)
 
 
-def _starting_points(usual: Mapping[str, Any]) -> None:
+def _starting_points(recipes: Mapping[str, Mapping[str, Any]]) -> None:
     """Buttons that set all levers at once: as they are at first, or as a known recipe has them."""
     with st.container(horizontal=True, gap="xsmall", vertical_alignment="center", key="starting-points"):
         st.caption("Levers:", width="content")
-        for name, changes in {"usual": usual, **RECIPES}.items():
+        for name, changes in recipes.items():
             st.button(name.capitalize(), key=f"levers-{name}", type="tertiary", on_click=_set, args=(changes,),
                       help=MEANT[name])  # fmt: skip
 

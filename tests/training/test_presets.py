@@ -87,9 +87,20 @@ def test_a_recipe_takes_over_no_trick_of_the_config_that_it_challenges(name):
         **kept, ema=0.9, mixup=1.0, crop=2, flip=True, balanced=True, early_stopping=3, clip_value=0.1, nesterov=True,
         cutmix=0.5, optimizer="sgd", momentum=0.5, decay=0.5, patience=1, cycles=7, erasing=0.5, randaugment=9,
     )  # fmt: skip
-    assert dataclasses.replace(full, **presets.changes(name, "image")) == TrainConfig(**kept, **RECIPES[name])
+    digits = data.about("digits")
+    assert dataclasses.replace(full, **presets.changes(name, digits)) == TrainConfig(**kept, **RECIPES[name])
     assert _recipe(full, name)[1] == TrainConfig(**kept, **RECIPES[name])
-    assert not presets.changes("modern", "points")["mixup"]
+    assert not presets.changes("modern", data.about("points"))["mixup"]
+
+
+def test_photographs_are_mirrored_and_shifted_by_an_eighth_of_their_side():
+    for name in RECIPES:  # He et al. 2016, section 4.2: 4 of CIFAR-10's 32 pixels
+        photographs = presets.fitted(name, data.about("cifar10"))
+        assert (photographs["flip"], photographs["crop"]) == (True, 4)
+        assert photographs == RECIPES[name] | {"flip": True, "crop": 4}
+    shapes = presets.fitted("modern", data.about("shapes"))
+    assert shapes == MODERN | {"crop": data.about("shapes").shape[1] // 8}
+    assert presets.fitted("standard", data.about("shapes")) == STANDARD
 
 
 def test_the_recipes_change_only_what_there_is():

@@ -141,7 +141,7 @@ def _changes(number: int, config: TrainConfig) -> tuple[str, dict[str, Any]]:
         "your epochs and batches; every other lever is theirs.",
     )
     if kind in RECIPES:
-        return kind, changes_of(kind, data.about(config.dataset).task)
+        return kind, changes_of(kind, data.about(config.dataset))
     idle = {"seed", *unfit(data.about(config.dataset).task, denoises=False)}
     known = {name: param for name, param in params(TrainConfig).items() if name not in idle}
     levers = st.multiselect(
