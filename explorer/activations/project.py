@@ -1,6 +1,7 @@
 """High-dimensional vectors as points of the plane, and how far such a picture can be trusted."""
 
 import threading
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ NEAREST = 30  # neighbours that are looked up
 TRUSTED = 10  # neighbours that trustworthiness asks for
 STEPS = 1000  # of t-SNE
 EPOCHS = 500  # of UMAP, for this many examples
+EXACT = 4096  # examples from which on UMAP is content with nearly all of the nearest neighbours
 SEEDS = 2**32 - 1
 
 Seed = Annotated[int, Number(0, SEEDS, help="Another seed gives another, equally valid picture.")]
@@ -100,6 +102,7 @@ def umap(
     Arguments, result and errors as of `tsne`; `start` None: the graph's spectral layout, which needs more than a few
     examples. It compiles itself first: only in a worker. Source: McInnes, Healy and Melville 2018, section 3.
     """
+    from sklearn.metrics import pairwise_distances
     from umap import UMAP
 
     x = checked(x)
@@ -112,7 +115,13 @@ def umap(
         n_neighbors=neighbours, min_dist=min_distance, random_state=seed, init=init, n_epochs=EPOCHS, n_jobs=1,
         tqdm_kwds=told,
     )  # fmt: skip
-    return np.asarray(made.fit_transform(x), np.float32)
+    if len(x) < EXACT:  # it would look among all distances too, with a search that takes ten seconds to compile
+        distances = pairwise_distances(x)
+        near = distances.argsort(1, kind="stable")[:, :neighbours].astype(np.int32)
+        made.precomputed_knn = near, np.take_along_axis(distances, near, 1)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="precomputed_knn")  # nothing is put into the picture afterwards
+        return np.asarray(made.fit_transform(x), np.float32)
 
 
 METHODS = {"PCA": pca, "t-SNE": tsne, "UMAP": umap}
