@@ -6,6 +6,8 @@ import tempfile
 
 import pytest
 
+from tests.drawn import Drawn
+
 os.environ.setdefault("OMP_NUM_THREADS", "2")
 SPARE = tempfile.TemporaryDirectory(prefix="explorer-", ignore_cleanup_errors=True)
 os.environ["EXPLORER_DATA"] = SPARE.name  # what fixtures of modules use, which run before `own_data_folder`
@@ -16,13 +18,34 @@ def pytest_unconfigure():
     SPARE.cleanup()
 
 
+@pytest.fixture(scope="session")
+def drawn(tmp_path_factory):
+    """The data sets that were drawn so far; a module whose tests want none of them says None."""
+    return Drawn(tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def worker_shelf():
+    """Where a worker waits for the next test; a folder whose tests are about workers says None."""
+    from tests.shelf import Shelf
+
+    made = Shelf()
+    yield made
+    made.clear()
+
+
 @pytest.fixture(autouse=True)
-def own_data_folder(tmp_path_factory, monkeypatch):
-    """Runs, uploads and caches of a test go to a folder of its own; a worker, which knows no other, ends with it."""
+def own_data_folder(drawn, worker_shelf, tmp_path_factory, monkeypatch):
+    """Runs, uploads and caches of a test go to a folder of its own, which its worker is told."""
     from explorer import jobs
     from explorer.settings import settings
 
-    monkeypatch.setenv("EXPLORER_DATA", str(tmp_path_factory.mktemp("data")))
+    folder = tmp_path_factory.mktemp("data")
+    if drawn:
+        drawn.lend(folder)
+    monkeypatch.setenv("EXPLORER_DATA", str(folder))
+    if worker_shelf:
+        monkeypatch.setattr(jobs, "LocalEngine", worker_shelf.engine)
     monkeypatch.setattr("explorer.housekeeping.begin", lambda: None)  # no thread that outlives the test and its folder
     settings.cache_clear()
     yield
@@ -30,6 +53,8 @@ def own_data_folder(tmp_path_factory, monkeypatch):
         jobs.engine().close()
         jobs._engine.cache_clear()
     settings.cache_clear()
+    if drawn:
+        drawn.take(folder)
 
 
 @pytest.fixture(scope="session")

@@ -18,6 +18,11 @@ NOW = 2_000_000_000.0
 CONFIG = {"model": "mlp", "dataset": "points"}
 
 
+@pytest.fixture(scope="module")
+def drawn():
+    """Nothing is in the cache."""
+
+
 @pytest.fixture
 def shared(monkeypatch):
     """A shared server: shared(unseen=…, disk=…)."""

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.browser import find
+from tests.drawn import Drawn
 
 ROOT = Path(__file__).parents[2]
 PATIENCE = 60_000  # milliseconds that anything may take on a busy machine of two cores
@@ -28,12 +29,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., str]]:
+def serve(drawn: Drawn, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., str]]:
     """Starts `streamlit run script` with the explorer's config; gives its address. All stop when the tests end."""
-    started = []
+    started, folders = [], []
 
     def start(script: Path = ROOT / "app.py", **environment: str) -> str:
-        server, address = begin(script, {"EXPLORER_DATA": str(tmp_path_factory.mktemp("data"))} | environment)
+        for folder in folders:
+            drawn.take(folder)
+        folders.append(tmp_path_factory.mktemp("data"))
+        drawn.lend(folders[-1])
+        server, address = begin(script, {"EXPLORER_DATA": str(folders[-1])} | environment)
         started.append(server)
         return f"http://{address}"
 

@@ -8,6 +8,11 @@ from explorer.data import cache
 from explorer.settings import settings
 
 
+@pytest.fixture(scope="module")
+def drawn():
+    """Nothing is in the cache."""
+
+
 @pytest.fixture
 def make():
     def make():

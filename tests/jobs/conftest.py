@@ -86,3 +86,8 @@ def alive(pid):
     with contextlib.suppress(psutil.NoSuchProcess):
         return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
     return False
+
+
+@pytest.fixture(scope="session")
+def worker_shelf():
+    """Every test has workers of its own."""
