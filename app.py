@@ -2,9 +2,17 @@
 
 import os
 import sys
+from pathlib import Path
 
 import streamlit as st
 from streamlit import config
+
+from explorer.ui.calm import calm
+
+ICON = Path(__file__).parent / "explorer/ui/assets/icon.svg"
+
+st.set_page_config("Deep Learning Explorer", str(ICON), layout="wide")
+calm()  # before what takes a second to import the first time
 
 from explorer.errors import ExplorerError
 from explorer.housekeeping import DOWNLOADS
@@ -14,14 +22,13 @@ from explorer.ui import history, imports, rerun
 from explorer.ui.begun import keep_begun
 from explorer.ui.lesson import hide, lesson
 from explorer.ui.links import checked
-from explorer.ui.page import ASSETS, INSIDE, guard, look, navigation, refuse
+from explorer.ui.page import INSIDE, guard, look, navigation, refuse
 from explorer.ui.status import status
 from explorer.ui.tour import tour
 
 SWITCH = 0.00005  # seconds for which a thread of Python may keep the others waiting; with its usual 0.005 a network
 # that is asked beside a busy page waits for so long after every little operation, and a sample of 0.3 s takes a minute
 
-st.set_page_config("Deep Learning Explorer", str(ASSETS / "icon.svg"), layout="wide")
 rerun.mend()
 history.mend()
 

@@ -89,7 +89,7 @@ def test_html_is_shown_at_few_places_each_of_which_has_its_test():
     }
     assert places == {
         f"explorer/ui/{name}.py"
-        for name in ("activations/tokens", "activations/wants", "history", "lesson", "page", "tour")
+        for name in ("activations/tokens", "activations/wants", "calm", "history", "lesson", "page", "tour")
     }
 
 
