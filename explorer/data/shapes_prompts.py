@@ -4,7 +4,7 @@ import numpy as np
 
 from explorer.data.base import DATASETS, Dataset, stream
 from explorer.data.cache import cached
-from explorer.data.drawing.scenes import RELATIONS, draw, relate, sketch
+from explorer.data.drawing.scenes import RELATIONS, draw, pick, relate, sketch
 from explorer.data.drawing.textures import SIDE
 
 VERSION = 1  # of the drawing: raise it when a picture changes, so that no stale file is read
@@ -42,7 +42,7 @@ def _make(split: str, seed: int) -> dict[str, np.ndarray]:
     masks = np.empty((len(y), SIDE // 2, SIDE // 2), bool)
     captions = []
     for index, label in enumerate(y):
-        relation = str(rng.choice(RELATIONS))
+        relation = pick(rng, RELATIONS)
         scene = sketch(rng, _names(rng, DRAWN[label], split), relation)
         picture, (mask, *_) = draw(scene, rng, clutter=False)
         x[index] = np.round(picture.reshape(SIDE // 2, 2, SIDE // 2, 2, 3).mean((1, 3)))
@@ -55,7 +55,7 @@ def _names(rng: np.random.Generator, shape: str, split: str) -> tuple[tuple[str,
     """What is in the picture as (colour, shape), the first of this shape: another shape and colour for the second."""
     while True:
         colours = rng.choice(COLOURS, 2, replace=False).tolist()
-        names = ((colours[0], shape), (colours[1], str(rng.choice([other for other in DRAWN if other != shape]))))
+        names = ((colours[0], shape), (colours[1], pick(rng, [other for other in DRAWN if other != shape])))
         names = names[:1] if rng.random() < ALONE else names
         if split != "train" or not set(names) & set(NEVER):
             return names

@@ -9,7 +9,18 @@ import pytest
 from explorer import data
 from explorer.data.drawing.colours import LAB, NAMED, nearest, of_hex, oklab, srgb
 from explorer.data.drawing.outlines import OUTLINES
-from explorer.data.drawing.scenes import CONTRAST, RELATIONS, SHAPES, describe, draw, pair, relate, single
+from explorer.data.drawing.scenes import (
+    COLOURS,
+    CONTRAST,
+    RELATIONS,
+    SHAPES,
+    describe,
+    draw,
+    pair,
+    pick,
+    relate,
+    single,
+)
 from explorer.data.drawing.textures import SIDE, TEXTURES
 from explorer.data.shapes_shortcut import MARGIN, TAG
 
@@ -199,3 +210,10 @@ def test_more_pictures_than_the_server_keeps_are_refused(monkeypatch):
     settings.cache_clear()
     with pytest.raises(ExplorerError, match="Use at most 3,200"):
         data.load("shapes", "train", pictures=6000)
+
+
+def test_what_is_picked_is_what_numpy_would_choose():
+    quick, slow = np.random.default_rng(5), np.random.default_rng(5)
+    for names in (COLOURS, RELATIONS, (-1, 1), ["one"]) * 50:
+        assert pick(quick, names) == slow.choice(names)
+    assert quick.random() == slow.random()

@@ -1,7 +1,10 @@
 """A scene: what is in it, how it is drawn, and the words that are true of it."""
 
+import functools
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 
@@ -50,7 +53,7 @@ def single(rng: Rng, shape: str) -> Scene:
     """A scene with one object of this shape, anywhere."""
     radius = rng.uniform(*RADIUS)
     x, y = rng.uniform(radius + 1, SIDE - radius - 1, 2)
-    thing = _thing(rng, shape, str(rng.choice(COLOURS)), x, y, radius)
+    thing = _thing(rng, shape, pick(rng, COLOURS), x, y, radius)
     return _scene(rng, (thing,), CONTRAST)
 
 
@@ -73,6 +76,11 @@ def pair(rng: Rng, first: str, second: str, relation: str) -> Scene:
         for shape, colour, place, radius in zip((first, second), colours, places.T, radii, strict=True)
     )
     return _scene(rng, things, CONTRAST_OF_TWO)
+
+
+def pick(rng: Rng, names: Sequence[Any]) -> Any:
+    """One of them, as `rng.choice` would give it, which makes an array of them first."""
+    return names[rng.integers(len(names))]
 
 
 RELATIONS = ("left of", "right of", "above", "below")
@@ -103,7 +111,7 @@ def sketch(rng: Rng, names: tuple[tuple[str, str], ...], relation: str) -> Scene
 
 
 def _thing(rng: Rng, shape: str, colour: str, x: float, y: float, radius: float) -> Thing:
-    return Thing(shape, colour, float(x), float(y), float(radius), rng.uniform(0, 2 * np.pi), str(rng.choice(FILLS)))
+    return Thing(shape, colour, float(x), float(y), float(radius), rng.uniform(0, 2 * np.pi), pick(rng, FILLS))
 
 
 def _scene(rng: Rng, things: tuple[Thing, ...], contrast: float) -> Scene:
@@ -111,14 +119,14 @@ def _scene(rng: Rng, things: tuple[Thing, ...], contrast: float) -> Scene:
     colours = np.array([LAB[thing.colour] for thing in things])
     while True:
         lightness, chroma, hue = rng.uniform(0.32, 0.93), rng.uniform(0.01, 0.09), rng.uniform(0, 2 * np.pi)
-        step = rng.uniform(0.07, 0.15) * rng.choice((-1, 1))
+        step = rng.uniform(0.07, 0.15) * pick(rng, (-1, 1))
         turn = rng.uniform(-0.6, 0.6)
         tones = np.array(
             [(lightness, chroma * np.cos(hue), chroma * np.sin(hue)),
              (np.clip(lightness + step, 0.25, 0.97), chroma * np.cos(hue + turn), chroma * np.sin(hue + turn))]
         )  # fmt: skip
         if np.linalg.norm(colours[:, None] - tones, axis=2).min() >= contrast:
-            return Scene(str(rng.choice(tuple(TEXTURES))), tuple(map(tuple, tones.tolist())), things)
+            return Scene(pick(rng, tuple(TEXTURES)), tuple(map(tuple, tones.tolist())), things)
 
 
 def draw(scene: Scene, rng: Rng, clutter: bool = True) -> tuple[np.ndarray, np.ndarray]:
@@ -200,7 +208,7 @@ def _scatter(picture: np.ndarray, rng: Rng, avoid: set[str]) -> None:
     free = [name for name in COLOURS if name not in avoid]
     for _ in range(rng.integers(3, 9)):
         x, y = rng.uniform(2, SIDE - 2, 2)
-        kind = rng.choice(("line", "bent", "blob"))
+        kind = pick(rng, ("line", "bent", "blob"))
         angle = rng.uniform(0, 2 * np.pi)
         if kind == "blob":
             steps, length, width = 2, rng.uniform(1.5, 2.5), rng.uniform(1.4, 2.3)
@@ -210,7 +218,7 @@ def _scatter(picture: np.ndarray, rng: Rng, avoid: set[str]) -> None:
         for _ in range(steps):
             points.append(points[-1] + length * np.array((np.cos(angle), np.sin(angle))))
             angle += rng.uniform(-1.3, 1.3)
-        colour = srgb(LAB[str(rng.choice(free))]).astype(np.float32)
+        colour = _shown(pick(rng, free))
         _stroke(picture, np.array(points, np.float32), width, colour * rng.uniform(0.8, 1), rng.uniform(0.55, 0.9))
 
 
@@ -221,11 +229,22 @@ def _stroke(picture: np.ndarray, points: np.ndarray, width: float, colour: np.nd
     x, y = X[window], Y[window]
     distance = np.full(x.shape, np.inf, np.float32)
     for (ax, ay), (bx, by) in pairwise(points):
-        dx, dy = bx - ax, by - ay
-        along = np.clip(((x - ax) * dx + (y - ay) * dy) / (dx * dx + dy * dy), 0, 1)
-        distance = np.minimum(distance, np.hypot(x - ax - along * dx, y - ay - along * dy))
-    cover = np.clip(0.5 + width - distance, 0, 1)[..., None] * np.float32(opacity)
-    picture[window] += (colour - picture[window]) * cover
+        dx, dy, right, down = bx - ax, by - ay, x - ax, y - ay
+        along = _clipped((right * dx + down * dy) / (dx * dx + dy * dy))
+        np.minimum(distance, np.hypot(right - along * dx, down - along * dy), out=distance)
+    part = picture[window]
+    part += (colour - part) * (_clipped(0.5 + width - distance)[..., None] * np.float32(opacity))
+
+
+def _clipped(values: np.ndarray) -> np.ndarray:
+    """The values between 0 and 1, in place: np.clip takes longer over so few."""
+    return np.minimum(np.maximum(values, 0, out=values), 1, out=values)
+
+
+@functools.cache
+def _shown(colour: str) -> np.ndarray:
+    """A colour of the list as a screen shows it, (3,) float32."""
+    return srgb(LAB[colour]).astype(np.float32)
 
 
 def _window(x: float, y: float, reach: float) -> tuple[slice, slice]:
