@@ -18,7 +18,7 @@ def shapes_captions(split: str, seed: int) -> Dataset:
     The class and the mask are those of the object that the caption names first. The picture alone does not tell which
     of the two that is: without the caption nobody can name it in more than about half of the pictures.
     """
-    found = cached(f"shapes-captions-v{VERSION}-{seed}-{split}", lambda: _make(split, seed))
+    found = cached(f"shapes-captions-v{VERSION}-{seed}-{split}-{SIZES[split]}", lambda: _make(split, seed))
     masks = np.unpackbits(found["masks"], axis=2).astype(bool)
     captions = tuple(found["captions"].tolist())
     return Dataset("shapes-captions", split, "image", found["x"], found["y"], SHAPES, masks, captions)

@@ -28,7 +28,7 @@ def shapes_prompts(split: str, seed: int) -> Dataset:
     purple star among them, are in no training picture, so that it can be asked whether a network can put together what
     it never saw together.
     """
-    found = cached(f"shapes-prompts-v{VERSION}-{seed}-{split}", lambda: _make(split, seed))
+    found = cached(f"shapes-prompts-v{VERSION}-{seed}-{split}-{SIZES[split]}", lambda: _make(split, seed))
     masks = np.unpackbits(found["masks"], axis=2).astype(bool)
     return Dataset(
         "shapes-prompts", split, "image", found["x"], found["y"], DRAWN, masks, tuple(found["captions"].tolist())
