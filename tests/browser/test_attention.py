@@ -101,7 +101,7 @@ def test_a_decoder_is_trained_on_a_pasted_text_and_its_heads_are_opened(server, 
     expect(page.get_by_role("link", name="Look into its heads")).to_be_visible()
     page.get_by_role("link", name="Look into its heads").click()
     settled(page)
-    assert "model=run" in page.url
+    page.wait_for_url(re.compile("model=run"))
 
 
 def test_quick_clicks_all_count(attention, open_page):

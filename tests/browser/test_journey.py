@@ -72,13 +72,12 @@ def test_a_network_is_trained_found_again_and_opened_in_another_browser(training
     expect(other.get_by_text("step 0 (untrained)")).to_be_visible()
     expect(other.get_by_text("Test split:").locator("..")).not_to_have_text(mine)
     assert float(re.search(r"([\d.]+)%", result(other))[1]) < 40
-    other.wait_for_url(re.compile("checkpoint=0"))
-    assert "checkpoint=0" in other.url
+    other.wait_for_url(re.compile("checkpoint=0"), timeout=TRAINED)
 
     page.get_by_role("link", name="Open this network").click()
     expect(page.get_by_role("heading", name="Open a network")).to_be_visible(timeout=TRAINED)
     expect(page.get_by_text("Parameters", exact=True)).to_be_visible(timeout=TRAINED)
-    assert re.search(r"model=run%3A[0-9a-f]{32}%40\d+", page.url)
+    page.wait_for_url(re.compile(r"model=run%3A[0-9a-f]{32}%40\d+"), timeout=TRAINED)
 
 
 def test_going_to_another_page_and_back_keeps_the_run(training, open_page):

@@ -72,6 +72,7 @@ def test_a_run_is_paused_stepped_continued_and_scrubbed(training, open_page):
     page.get_by_text("Inside the layers, as they learned").click()
     expect(page.get_by_text("How far each layer moves")).to_be_visible()
     settled(page)
+    page.wait_for_url(re.compile("checkpoint=0"), timeout=SLOW)  # the link may be behind what is seen
     other = open_page(page.url)  # the link brings the run and the checkpoint
     expect(other.get_by_text("step 0 (untrained)")).to_be_visible(timeout=SLOW)
 
