@@ -28,9 +28,7 @@ MODERN: dict[str, Any] = {
     "optimizer": "adamw", "lr": 0.01, "weight_decay": 0.05, "schedule": "one-cycle", "warmup": 0.3,
     "label_smoothing": 0.1, "ema": 0.99, "clip_norm": 1.0, "crop": 1, "mixup": 0.2,
 }  # fmt: skip
-EIGHTH = (
-    8  # a picture is shifted by up to this part of its side: 4 of CIFAR-10's 32 pixels (He et al. 2016, section 4.2)
-)
+EIGHTH = 8  # the part of its side by which a picture may be shifted: He et al. 2016, section 4.2, 4 of 32 pixels
 RECIPES = {"standard": STANDARD, "modern": MODERN}
 KEPT = ("epochs", "batch_size", "accumulate", "amp", "compile", "seed")  # what a recipe takes as it finds it
 PLAIN = {"warmup": 0.0, "label_smoothing": 0.0, "clip_norm": 0.0, "weight_decay": 0.0}  # no trick but the one at stake

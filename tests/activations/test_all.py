@@ -11,7 +11,7 @@ from explorer.activations.feed import kind_of
 from explorer.zoo.model import Model
 from tests.activations import nets
 
-LARGE = 20_000_000  # parameters
+HEAVY = 20_000_000  # parameters
 NETWORKS = [*(card.ref for card in zoo.cards()), *nets.LARGE]
 
 
@@ -69,7 +69,7 @@ def test_no_intervention_gives_the_same_bits_and_a_cut_another_answer(model, giv
 def test_cka_with_itself_is_one_on_the_diagonal(model):
     data = "shapes" if model.card.architecture == "tiny" else None
     twin = model
-    if type(model) is Model and model.card.parameters < LARGE:  # both sides are computed
+    if type(model) is Model and model.card.parameters < HEAVY:  # both sides are computed
         with model.borrow() as net:
             twin = type(model)(model.card, copy.deepcopy(net))
     here = cka(model, twin, data, form="full", count=5)

@@ -38,7 +38,7 @@ def small(serve, tmp_path_factory):
 
 @pytest.mark.parametrize("calm", [True, False])
 def test_the_icon_of_a_running_page_begins_no_drawing_anew(small, open_page, calm):
-    page = open_page(f"{small}?seconds=6{'&calm=1' if calm else ''}")
+    page = open_page(f"{small}?seconds=8{'&calm=1' if calm else ''}")
     icon = page.get_by_test_id("stStatusWidgetRunningIcon")
     expect(icon).to_be_visible()
     if page.get_by_test_id("stStatusWidgetNewYearsIcon").count():
@@ -46,10 +46,11 @@ def test_the_icon_of_a_running_page_begins_no_drawing_anew(small, open_page, cal
     changes = icon.evaluate(CHANGES)
     assert (changes == 0) == calm, changes  # without it the icon still changes: else it has become unnecessary
     expect(page.get_by_text("All of it has come")).to_be_visible()
+    assert not calm or page.get_by_text("It has run").count() == 0  # it is seen while the page runs
     expect(page.get_by_text("It has run")).to_be_visible()
 
 
-def test_every_page_is_calm_before_it_has_run(open_page, server):
+def test_the_app_is_calm_and_leaves_other_timers_alone(open_page, server):
     page = open_page(f"{server}/models")
     page.wait_for_function("window.explorerCalm")
     assert page.evaluate("setInterval(() => { now => (now + 1) % 6 }, 200)") == 0
