@@ -18,7 +18,6 @@ if "calm" in st.query_params:
     calm()
 for number in range(20):
     st.slider(f"Slider {number}", 0, 10, 3, key=str(number))
-st.write("All of it has come")
 time.sleep(float(st.query_params["seconds"]))
 st.write("It has run")
 """
@@ -38,16 +37,17 @@ def small(serve, tmp_path_factory):
 
 @pytest.mark.parametrize("calm", [True, False])
 def test_the_icon_of_a_running_page_begins_no_drawing_anew(small, open_page, calm):
-    page = open_page(f"{small}?seconds=8{'&calm=1' if calm else ''}")
+    page = open_page(f"{small}?seconds=4{'&calm=1' if calm else ''}")
+    expect(
+        page.get_by_text("It has run")
+    ).to_be_visible()  # in a new server's first run the icon may be there before it
+    page.get_by_role("slider", name="Slider 0").press("ArrowRight")
     icon = page.get_by_test_id("stStatusWidgetRunningIcon")
     expect(icon).to_be_visible()
     if page.get_by_test_id("stStatusWidgetNewYearsIcon").count():
         pytest.skip("around New Year Streamlit shows a picture in its place, which never changes")
     changes = icon.evaluate(CHANGES)
     assert (changes == 0) == calm, changes  # without it the icon still changes: else it has become unnecessary
-    expect(page.get_by_text("All of it has come")).to_be_visible()
-    assert not calm or page.get_by_text("It has run").count() == 0  # it is seen while the page runs
-    expect(page.get_by_text("It has run")).to_be_visible()
 
 
 def test_the_app_is_calm_and_leaves_other_timers_alone(open_page, server):
