@@ -38,9 +38,7 @@ def small(serve, tmp_path_factory):
 @pytest.mark.parametrize("calm", [True, False])
 def test_the_icon_of_a_running_page_begins_no_drawing_anew(small, open_page, calm):
     page = open_page(f"{small}?seconds=4{'&calm=1' if calm else ''}")
-    expect(
-        page.get_by_text("It has run")
-    ).to_be_visible()  # in a new server's first run the icon may be there before it
+    expect(page.get_by_text("It has run")).to_be_visible()  # in a first run the icon may be there before it
     page.get_by_role("slider", name="Slider 0").press("ArrowRight")
     icon = page.get_by_test_id("stStatusWidgetRunningIcon")
     expect(icon).to_be_visible()
