@@ -1,5 +1,6 @@
 """The app as a whole: its pages, its Home, its refusals, and what it must not load."""
 
+import os
 import subprocess
 import sys
 import tomllib
@@ -36,6 +37,18 @@ def test_home_is_drawn_without_torch_or_any_other_heavy_library():
     )
     ran = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
     assert ran.stdout.split() == []
+
+
+def test_numpy_computes_in_one_thread_which_waits_for_no_other():
+    script = (
+        "import sys; from streamlit.testing.v1 import AppTest; assert 'numpy' not in sys.modules;"
+        "AppTest.from_file('app.py', default_timeout=60).run(); import numpy, threadpoolctl;"
+        "print(*(pool['num_threads'] for pool in threadpoolctl.threadpool_info() if pool['user_api'] == 'blas'))"
+    )
+    environment = {name: value for name, value in os.environ.items() if not name.endswith("_NUM_THREADS")}
+    run = [sys.executable, "-c", script]
+    ran = subprocess.run(run, check=True, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert set(ran.stdout.split()) == {"1"}
 
 
 def test_an_invalid_setting_stops_the_start_with_a_sentence_that_names_it(monkeypatch, capsys):
