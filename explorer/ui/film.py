@@ -150,19 +150,13 @@ def _address(digest: str, exact: bool, _frames: np.ndarray) -> str:
     cells[:count] = _frames
     sheet = cells.reshape(rows, columns, height, width, channels).swapaxes(1, 2)
     image = _image(sheet.reshape(rows * height, columns * width, channels))
-    if exact:
-        kind, blob = min((("png", _saved(image, "PNG")), ("webp", _saved(image, "WEBP", lossless=True, exact=True))),
-                         key=lambda found: len(found[1]))  # fmt: skip
+    file = io.BytesIO()
+    if exact:  # method 0 takes a thirtieth of the time of the usual one, and an eighth more bytes
+        image.save(file, "WEBP", lossless=True, exact=True, method=0)
     else:
-        kind, blob = "webp", _saved(image, "WEBP", quality=QUALITY)
-    return f"data:image/{kind};base64,{base64.b64encode(blob).decode()}"
+        image.save(file, "WEBP", quality=QUALITY)
+    return f"data:image/webp;base64,{base64.b64encode(file.getvalue()).decode()}"
 
 
 def _image(picture: np.ndarray) -> Image.Image:
     return Image.fromarray(picture[..., 0] if picture.shape[2] == 1 else picture)
-
-
-def _saved(image: Image.Image, kind: str, **options: Any) -> bytes:
-    file = io.BytesIO()
-    image.save(file, kind, **options)
-    return file.getvalue()
