@@ -83,8 +83,8 @@ def ask(question: Question, methods: Mapping[str, Settings], seconds: float = SE
     methods: each with its settings, where they differ from the defaults. seconds: for each method.
     """
     with ExitStack() as stack:
-        case = functools.cache(lambda: stack.enter_context(_open(question)))  # once for all
-        return tuple(_ask(question, method, values, seconds, case) for method, values in methods.items())
+        opened = functools.cache(lambda seed: stack.enter_context(_open(replace(question, seed=seed))))  # once for all
+        return tuple(_ask(question, method, values, seconds, opened) for method, values in methods.items())
 
 
 def marks(question: Question, methods: Mapping[str, Settings], repeats: int = 0) -> list[Measured | None]:
@@ -98,24 +98,28 @@ def marks(question: Question, methods: Mapping[str, Settings], repeats: int = 0)
 
 
 def _marked(question: Question, answer: Answer, repeats: int) -> Measured:
+    question = replace(question, seed=_of(question, answer.method).seed)
     with _open(question) as case:
         answers = ANSWERS.get(("covered", replace(question, layer="").key), lambda: covered(case, question.seed))
         return measure(case, answer.found, question.example.mask, question.seed, repeats, answers)
 
 
-def _ask(question: Question, method: str, values: Settings, seconds: float, case: Callable[[], Case]) -> Answer:
+def _ask(question: Question, method: str, values: Settings, seconds: float, opened: Callable[[int], Case]) -> Answer:
+    asked = _of(question, method)
+
     def make() -> Answer:
-        return Answer(method, explain(case(), method, seconds, **dict(values)))
+        return Answer(method, explain(opened(asked.seed), method, seconds, **dict(values)))
 
     try:
-        return ANSWERS.get(("answer", _of(question, method).key, method, values), make)
+        return ANSWERS.get(("answer", asked.key, method, values), make)
     except ExplorerError as error:  # not kept: there may be time or memory the next time
         return Answer(method, None, error)
 
 
 def _of(question: Question, method: str) -> Question:
-    """The question as far as it matters to a method: most read no layer."""
-    return question if METHODS[method].facts["layer"] else replace(question, layer="")
+    """The question as far as a method and its measures depend on it: most read no layer, and draw nothing."""
+    reads, draws = METHODS[method].facts["layer"], METHODS[method].facts["random"]
+    return replace(question, layer=question.layer if reads else "", seed=question.seed if draws else 0)
 
 
 def _open(question: Question) -> Any:

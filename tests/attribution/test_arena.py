@@ -61,6 +61,15 @@ def test_another_layer_is_a_new_question_only_to_methods_that_read_one(question,
     assert ask(other, {"grad_cam": ()})[0].found.layer == names[0]
 
 
+def test_another_seed_is_a_new_question_only_to_methods_that_draw(question, calls):
+    methods = {"grad_cam": (), "smoothgrad": (("samples", 4),)}
+    first, again = marks(question, methods), marks(replace(question, seed=9), methods)
+    assert calls == ["grad_cam", "smoothgrad", "smoothgrad"]
+    assert again[0] is first[0]
+    assert not np.array_equal(again[1].deletion, first[1].deletion)
+    assert [answer.found.seed for answer in ask(replace(question, seed=9), methods)] == [0, 9]
+
+
 def test_answers_are_those_of_the_public_function(question):
     (answer,) = ask(replace(question, target=3, versus=5, seed=7), {"smoothgrad": (("samples", 4),)})
     direct = attribution.attribute(
