@@ -35,6 +35,7 @@ STATUS = {  # our word for how a run ended → MLflow's
 BATCH = 1000  # metrics that MLflow takes at once
 CURVE = 1000  # points of a curve that go to MLflow; the run's folder has them all
 PATIENCE = 1.0  # seconds that a page waits for somebody else's lock; MLflow would wait for 20, again and again
+JUST_NOW = 100_000_000  # nanoseconds
 ABOUT = "run.json"  # beside a run's folder: what the database alone would know
 BROKE_OFF = "The server stopped while this run was going on."
 WHOLE = "The runs' own folders are whole"
@@ -95,6 +96,20 @@ def opened(writing: bool = False) -> Opened:
             _look("PRAGMA quick_check(1)")
             _held[tracking_uri()] = _open()
         return _held[tracking_uri()]
+
+
+def written() -> tuple[str, int, int, int] | None:
+    """What the database's file is like since somebody last wrote to it; None where that may change unseen.
+
+    A file system tells times a few milliseconds apart, so that a file just written may be written again at that time.
+    """
+    try:
+        about = file().stat()
+    except OSError:
+        return None
+    if abs(time.time_ns() - about.st_mtime_ns) < JUST_NOW:
+        return None
+    return str(file()), about.st_ino, about.st_size, about.st_mtime_ns
 
 
 def mend() -> None:
@@ -203,11 +218,14 @@ def _open() -> Opened:
 
     from mlflow import MlflowClient
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+    from sqlalchemy import event
 
     logging.getLogger("mlflow").setLevel(logging.WARNING)
     root = settings().data / "runs" / "artifacts"
     root.mkdir(parents=True, exist_ok=True)
     store = SqlAlchemyStore(tracking_uri(), root.as_uri())  # makes the tables, also where the file was there before
+    event.listen(store.engine, "connect", _unhurried)
+    store.engine.dispose()  # of the connections that were made before
     client = MlflowClient(tracking_uri=tracking_uri())
     experiment = client.get_experiment_by_name(EXPERIMENT)
     number = experiment.experiment_id if experiment else client.create_experiment(
@@ -219,6 +237,14 @@ def _open() -> Opened:
         if not _alive(run.data.tags.get("server", "")):
             end(client, run.info.run_id, *_left(path(run.info.run_id)))
     return here
+
+
+def _unhurried(connection: sqlite3.Connection, record: object) -> None:
+    """Let the system write to the disk when it likes: each run would wait for it ten times.
+
+    A process that dies loses nothing by it. What a machine that loses its power may damage can be made anew.
+    """
+    connection.execute("PRAGMA synchronous = OFF")
 
 
 def _forget() -> None:

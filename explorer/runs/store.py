@@ -16,6 +16,7 @@ from explorer import belongings
 from explorer.errors import ExplorerError
 from explorer.runs import database, files
 from explorer.settings import settings
+from explorer.store import ANSWERS
 
 log = logging.getLogger("explorer.runs")
 _late: dict[str, tuple[Any, ...]] = {}  # run → how it ended, which the database has not taken yet
@@ -134,16 +135,21 @@ def listing(owner: str | None = None, most: int = 100) -> list[Run]:
     """The newest runs, of one owner where one is given; those of races are found in their race."""
     if not database.listed():  # nobody has trained here yet: no need to make one
         return []
-    database.imported()
-    from mlflow.entities import ViewType
-
     chosen = "tags.race IS NULL" + (f" AND tags.owner = '{_word(owner)}'" if owner is not None else "")
     with database.sentences():
         here = _told()
-        found = here.client.search_runs(
-            [here.experiment], chosen, ViewType.ACTIVE_ONLY, most, ["attributes.start_time DESC"]
-        )
-    return [_line(run) for run in found if database.path(run.info.run_id).is_dir()]
+        if written := database.written():
+            found = ANSWERS.get(("runs", *written, chosen, most), lambda: _search(here, chosen, most))
+        else:
+            found = _search(here, chosen, most)
+    return [run for run in found if database.path(run.id).is_dir()]
+
+
+def _search(here: database.Opened, chosen: str, most: int) -> list[Run]:
+    from mlflow.entities import ViewType
+
+    order = ["attributes.start_time DESC"]
+    return [_line(run) for run in here.client.search_runs([here.experiment], chosen, ViewType.ACTIVE_ONLY, most, order)]
 
 
 def _told() -> database.Opened:

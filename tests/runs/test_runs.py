@@ -15,7 +15,7 @@ from safetensors.numpy import save
 
 from explorer import runs
 from explorer.errors import ExplorerError
-from explorer.runs import files
+from explorer.runs import database, files, store
 from explorer.settings import settings
 
 HISTORY = [
@@ -82,6 +82,38 @@ def test_people_see_their_own_runs_and_open_others_by_link():
     assert runs.listing("anna") == []
     with pytest.raises(ExplorerError, match="none of that id"):
         runs.get(mine)
+
+
+def test_the_list_is_searched_once_until_somebody_writes(monkeypatch):
+    asked, search = [], store._search
+    monkeypatch.setattr(store, "_search", lambda *about: asked.append(about) or search(*about))
+    monkeypatch.setattr(database, "JUST_NOW", 1)
+    first = make()
+    for _ in range(3):
+        assert [run.id for run in runs.listing("local")] == [first]
+    assert len(asked) == 1
+    second = make()
+    assert {run.id for run in runs.listing("local")} == {first, second}
+    runs.finish(second, "finished", {"test accuracy": 0.5})
+    assert {run.state for run in runs.listing("local")} == {"running", "finished"}
+    runs.delete(first, "local")
+    assert [run.id for run in runs.listing("local")] == [second]
+    assert len(asked) == 4
+
+
+def test_what_was_written_just_now_is_not_taken_for_the_last_word(monkeypatch):
+    make()
+    monkeypatch.setattr(database, "JUST_NOW", 60 * 10**9)
+    assert database.written() is None
+    monkeypatch.setattr(database, "JUST_NOW", 1)
+    assert database.written() == database.written() is not None
+
+
+def test_no_connection_waits_for_the_disk():
+    make()
+    engine = database.opened().store.engine
+    with engine.connect() as one, engine.connect() as other:
+        assert [each.exec_driver_sql("PRAGMA synchronous").scalar() for each in (one, other)] == [0, 0]
 
 
 @pytest.mark.parametrize("id", ["", "../..", "0" * 32, "a" * 31, "A" * 32, "0" * 32 + "\n"])
