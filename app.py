@@ -16,7 +16,7 @@ calm()  # before what takes a second to import the first time
 
 from explorer.errors import ExplorerError
 from explorer.housekeeping import DOWNLOADS
-from explorer.memory import tidy
+from explorer.memory import hold_together, tidy
 from explorer.settings import MB, settings
 from explorer.ui import history, imports, rerun
 from explorer.ui.begun import keep_begun
@@ -29,6 +29,7 @@ from explorer.ui.tour import tour
 SWITCH = 0.00005  # seconds for which a thread of Python may keep the others waiting; with its usual 0.005 a network
 # that is asked beside a busy page waits for so long after every little operation, and a sample of 0.3 s takes a minute
 
+hold_together()
 rerun.mend()
 history.mend()
 

@@ -52,6 +52,7 @@ class Limits:
     upload: int  # bytes of one uploaded file
     threads: int  # torch threads, of each computation and of each worker
     turns: int  # computations of pages that go on at once
+    unasked: int  # seconds of work that a page begins without a click
     keep: int  # bytes that a person may keep on a shared server
     runs: int  # runs that a person may keep on a shared server
     hourly: int  # seconds of workers that a person may use in an hour on a shared server
@@ -90,7 +91,8 @@ def read(environment: Mapping[str, str]) -> Settings:
     limits = MODES[mode](cores())
     if shared == "1":
         threads = max(1, min(limits.threads, cores() // limits.turns))  # who computes at once shares the cores
-        limits = replace(limits, upload=min(limits.upload, 20 * MB), seconds=min(limits.seconds, 900), threads=threads)
+        limits = replace(limits, upload=min(limits.upload, 20 * MB), seconds=min(limits.seconds, 900), threads=threads,
+                         unasked=1)  # where others wait as well  # fmt: skip
     for limit in fields(Limits):
         name = f"EXPLORER_{limit.name.upper()}"
         if name in environment:
@@ -153,7 +155,7 @@ def _tiny(cores: int) -> Limits:
     return Limits(
         parameters=30_000_000, image_side=224, image_pixels=30_000_000, tokens=128, examples=10_000, epochs=50,
         seconds=600, steps=100, job_memory=800 * MB, queue=40, workers=1, idle=300, store=150 * MB, cache=150 * MB,
-        answers=80 * MB, upload=20 * MB, threads=min(cores, 2), turns=2,
+        answers=80 * MB, upload=20 * MB, threads=min(cores, 2), turns=2, unasked=6,
         keep=200 * MB, runs=60, hourly=1800, unseen=86_400, disk=2 * GB,
     )  # fmt: skip
 
@@ -162,7 +164,7 @@ def _cpu(cores: int) -> Limits:
     return Limits(
         parameters=400_000_000, image_side=384, image_pixels=60_000_000, tokens=512, examples=100_000, epochs=200,
         seconds=3600, steps=1000, job_memory=4 * GB, queue=40, workers=1, idle=0, store=2 * GB, cache=1 * GB,
-        answers=500 * MB, upload=200 * MB, threads=min(cores, 8), turns=max(2, cores // 4),
+        answers=500 * MB, upload=200 * MB, threads=min(cores, 8), turns=max(2, cores // 4), unasked=6,
         keep=2 * GB, runs=200, hourly=1800, unseen=7 * 86_400, disk=50 * GB,
     )  # fmt: skip
 

@@ -44,12 +44,14 @@ def test_any_limit_can_be_set_by_its_name(environment):
     assert (limits.epochs, limits.queue) == (7, 3)
 
 
-def test_a_shared_server_takes_smaller_uploads_and_shorter_runs(environment):
+def test_a_shared_server_takes_smaller_uploads_and_shorter_runs_and_asks_before_long_work(environment):
     alone, shared = settings.read(environment), settings.read(environment | {"EXPLORER_SHARED": "1"})
     assert shared.shared
     assert not alone.shared
     assert shared.limits.upload < alone.limits.upload
     assert shared.limits.seconds < alone.limits.seconds
+    assert shared.limits.unasked < alone.limits.unasked
+    assert settings.read(environment | {"EXPLORER_SHARED": "1", "EXPLORER_UNASKED": "9"}).limits.unasked == 9
 
 
 @pytest.mark.parametrize("mode", settings.MODES)

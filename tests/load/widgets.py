@@ -7,6 +7,7 @@ from streamlit.proto.ButtonGroup_pb2 import ButtonGroup
 from streamlit.proto.Element_pb2 import Element
 from streamlit.proto.Slider_pb2 import Slider
 
+BUTTON = 0.75  # how often a number is moved by the buttons beside it, rather than typed
 MOVED = ("slider", "selectbox", "radio", "button_group", "multiselect", "checkbox", "number_input")
 TOLD = (*MOVED, "text_input", "text_area", "color_picker")  # whose values go to the server with every run
 FIELDS = {  # of WidgetState, for those whose values aren't lists of words
@@ -63,7 +64,10 @@ def another(element: Element, value: Any, chance: random.Random) -> Any:
     if name == "number_input":
         low = widget.min if widget.has_min else (value or 0) - 10 * widget.step
         high = widget.max if widget.has_max else (value or 0) + 10 * widget.step
-        return _step(low, high, widget.step, low if value is None else value, chance)
+        value = low if value is None else value
+        if chance.random() < BUTTON:
+            low, high = max(low, value - widget.step), min(high, value + widget.step)
+        return _step(low, high, widget.step, value, chance)
     if _numbers(element):
         at = chance.randrange(len(value))  # which end, where it is a range
         low = value[at - 1] if at else widget.min

@@ -12,6 +12,7 @@ from explorer.activations.health import FLAT_PART, Health, LayerHealth, UnitHeal
 from explorer.activations.health_loss import share_of
 from explorer.activations.health_over_training import MOST, OverTraining, over_training, spread
 from explorer.charts import activations_health as charts
+from explorer.settings import settings
 from explorer.ui.activations.question import Asked
 from explorer.ui.diffusion.drawn import worked_out
 from explorer.ui.draw import draw
@@ -22,7 +23,6 @@ from explorer.zoo.model import Model
 COUNTS = (8, 16, 32, 64, 128, 256, 512)
 LARGE = 3 * 64 * 64  # numbers in a picture above which fewer are looked at, unless one says so
 TOLD = 8  # findings that are told at once
-PATIENCE = 5.0  # seconds of work above which the training is gone through only when asked
 WHICH = {  # which layers the charts show → whether a layer is one of them
     "All": lambda layer, owned: True,
     "With weights": lambda layer, owned: layer.name in owned,
@@ -289,7 +289,7 @@ def _course(ref: str, layer: str, count: int, sample: Sample, price: tuple) -> N
     key, seconds, _ = price
     job = ("health-training", ref, tuple(steps), layer, key[1:])
     agreed = st.session_state.setdefault("agreed", set())
-    if seconds * len(steps) > PATIENCE and job not in agreed:
+    if seconds * len(steps) > settings().limits.unasked and job not in agreed:
         st.info(f"{len(steps)} checkpoints take about {seconds * len(steps):.0f} s here.", icon=":material/timer:")
         if not st.button("Go through the training", key="health-go", icon=":material/play_arrow:"):
             return

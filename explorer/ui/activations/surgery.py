@@ -37,6 +37,7 @@ from explorer.activations.surgery import (
 from explorer.charts import activations_surgery as charts
 from explorer.charts import attention as words_charts
 from explorer.errors import ExplorerError
+from explorer.settings import settings
 from explorer.ui.activations.question import Asked, captured
 from explorer.ui.attention.predicted import distinct, where
 from explorer.ui.begun import begin
@@ -63,8 +64,7 @@ CLASSES, PLACES, SHOWN, TEXTS = 12, 200, 12, 6  # that are shown at the most
 MANY = 32  # one unit in so many is taken away at first
 LONG = 110  # letters of a text that is offered
 SIDE, THUMB = 160, 84  # pixels of the screen
-AT_ONCE = 1.5  # seconds of work that start without a click
-PATIENCE = 6.0  # seconds for which a person is let to wait on the page
+AT_ONCE = 1.5  # seconds that the ranking for one example takes, beyond which it waits for a click
 ABOUT = (
     "**zero**: nothing is said there. **mean**: each channel says what it says on average over "
     f"{SAMPLE} test examples, all places taken together. **scale**: more, or less, of the same. **patch**: what is "
@@ -101,7 +101,7 @@ def _here(model: Model, asked: Asked, output: np.ndarray) -> Singles | None:
     width = output.shape[axis_of(output)]
     price = worked_out(("surgery-pass", asked.ref, asked.key), lambda on_step: _Price.of(model, asked), "").seconds
     wanted = st.session_state.get("cut-here", st.query_params.get("cut-here") == "true")  # its toggle comes later
-    if price * width > AT_ONCE and not wanted:
+    if price * width > min(AT_ONCE, settings().limits.unasked) and not wanted:
         return None
     return worked_out(
         ("surgery-here", asked.ref, asked.key, asked.layer),
@@ -547,9 +547,9 @@ def _over_test(model: Model, asked: Asked, width: int) -> Singles | None:
     share = share_of(model, asked.given)
     price = _seconds_each(model, share) * search.COUNT * width
     job = _search(model, asked)
-    if job is not None and price > PATIENCE:
+    if job is not None and price > settings().limits.unasked:
         return Singles(job.layer, job.singles, float(job.loss[0]), job.chosen_by, job.seconds)
-    if price > PATIENCE:
+    if price > settings().limits.unasked:
         st.caption(f"That is up to {price:.0f} s of work. The search below does it in the background, and ranks all of "
                    "them.")  # fmt: skip
         return None
@@ -588,7 +588,9 @@ def _damage(model: Model, asked: Asked, cuts: tuple[Cut, ...]) -> None:
                              min(SAMPLE, most), key="cut-n", bind="query-params")  # fmt: skip
     share = share_of(model, asked.given)
     price = _seconds_each(model, share) * count * 2
-    if price > PATIENCE and not st.toggle(f"Measure it: about {price:.0f} s", key="cut-measure", bind="query-params"):
+    if price > settings().limits.unasked and not st.toggle(
+        f"Measure it: about {price:.0f} s", key="cut-measure", bind="query-params"
+    ):
         return
     found = joined(model, cuts, _scores(model, (), count, share), _scores(model, cuts, count, share))
     unit = "" if isinstance(model, Denoiser) else " nats"

@@ -6,13 +6,12 @@ from streamlit.delta_generator import DeltaGenerator
 from explorer.attribution import METHODS, unfit
 from explorer.attribution.arena import DEFAULT, Settings, estimate, fitting, settled
 from explorer.params import params
+from explorer.settings import settings
 from explorer.ui.controls import controls
 from explorer.ui.number import number_input
 from explorer.ui.page import plain
 from explorer.ui.pickers import linked, to_link
 from explorer.zoo.model import Model
-
-PATIENCE = 6.0  # seconds of work that begin without a question
 
 
 def methods(model: Model, aside: DeltaGenerator, key: str = "methods") -> dict[str, Settings]:
@@ -74,7 +73,7 @@ def afford(model: Model, chosen: dict[str, Settings], times: int = 1, key: str =
     told = f"At most {passes:,} passes through the network, about {_duration(seconds)} here."
     agreed = st.session_state.setdefault("agreed", set())
     job = (model.card.ref, tuple(chosen.items()), times)
-    if seconds <= PATIENCE or job in agreed:
+    if seconds <= settings().limits.unasked or job in agreed:
         st.caption(told)
         return True
     st.info(told, icon=":material/timer:")
