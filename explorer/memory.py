@@ -11,11 +11,17 @@ import psutil
 
 from explorer.settings import memory
 
-ARENAS = 2  # from which C takes memory: with its usual eight for each core, each keeps what threads freed in it
-TIDY = 30.0  # seconds between two looks at all that Python holds, each of which takes a third of one
+ARENAS = 4  # from which C takes memory: with its usual eight for each core, each keeps what threads freed in it
+TIDY = 30.0  # seconds between two looks for garbage among all that Python holds
+
+GROWN, TIMES = (
+    500,
+    3,
+)  # modules that were imported since things were last set aside, for it to be worth while; how often
 
 _tidying = threading.Lock()
 _tidied = [time.monotonic()]
+_aside: list[int] = []  # modules that there were whenever things were set aside
 
 
 def out_of_memory(error: BaseException) -> bool:
@@ -42,10 +48,23 @@ def give_back() -> None:
         torch.cuda.empty_cache()
 
 
+def set_aside() -> None:
+    """Leave what there is now out of all later looks for garbage, where much was imported since: it stays anyway.
+
+    They would take 0.4 s, in which nobody's page goes on. Whoever has a page open then is left out as well, and keeps
+    a little memory for good, so it is done a few times only.
+    """
+    if len(_aside) < TIMES and len(sys.modules) - max(_aside, default=0) > GROWN and "torch" in sys.modules:
+        _aside.append(len(sys.modules))
+        gc.collect()
+        gc.freeze()
+
+
 def tidy() -> None:
     """Collect garbage where that was not done just now; after the run of a page, in place of Streamlit's own way."""
     if time.monotonic() - _tidied[0] > TIDY and _tidying.acquire(blocking=False):
         try:
+            set_aside()
             give_back()
             _tidied[0] = time.monotonic()
         finally:

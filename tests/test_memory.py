@@ -43,6 +43,29 @@ def test_garbage_goes_once_in_a_while(clock):
     assert other()
 
 
+def test_what_was_imported_is_set_aside_a_few_times_only(monkeypatch):
+    monkeypatch.setattr(memory, "_aside", [])
+    monkeypatch.setitem(sys.modules, "torch", sys)
+    monkeypatch.setattr(memory, "GROWN", 2)
+    gc.unfreeze()
+    try:
+        for turn in range(memory.TIMES + 2):
+            before, ring = gc.get_freeze_count(), Ring()
+            memory.set_aside()
+            assert (gc.get_freeze_count() > before) == (turn < memory.TIMES)
+            kept = weakref.ref(ring)
+            del ring
+            gc.collect()
+            assert bool(kept()) == (turn < memory.TIMES)  # what was there then is never looked at again
+            for name in range(3):
+                monkeypatch.setitem(sys.modules, f"imported-{turn}-{name}", sys)
+        frozen = gc.get_freeze_count()
+        memory.set_aside()
+        assert gc.get_freeze_count() == frozen
+    finally:
+        gc.unfreeze()
+
+
 @pytest.mark.skipif(
     sys.platform != "linux" or not hasattr(ctypes.CDLL(None), "malloc_trim"), reason="glibc gives it back when asked"
 )

@@ -10,6 +10,7 @@ import threading
 
 import streamlit as st
 
+from explorer.memory import set_aside
 from explorer.turns import TURNS
 
 WORDS = "The server has just started: a few seconds …"
@@ -54,6 +55,7 @@ def _import() -> None:
     except Exception:
         log.exception("Importing ahead failed; a page that needs it will say why")
     finally:
+        set_aside()
         _done.set()
     _make_data()
 
