@@ -26,7 +26,7 @@ from explorer.ui.page import INSIDE, guard, look, navigation, refuse
 from explorer.ui.status import status
 from explorer.ui.tour import tour
 
-SWITCH = 0.00005  # seconds for which a thread of Python may keep the others waiting; with its usual 0.005 a network
+SWITCH = 0.0005  # seconds for which a thread of Python may keep the others waiting; with its usual 0.005 a network
 # that is asked beside a busy page waits for so long after every little operation, and a sample of 0.3 s takes a minute
 
 hold_together()

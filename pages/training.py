@@ -5,6 +5,7 @@ import streamlit as st
 from explorer import jobs, runs, training
 from explorer.errors import ExplorerError
 from explorer.settings import settings
+from explorer.training import TrainConfig
 from explorer.ui import own_data
 from explorer.ui.begun import begin
 from explorer.ui.page import guard, inside_app, refuse
@@ -18,7 +19,7 @@ from explorer.ui.training.before import before
 from explorer.ui.training.code import code
 from explorer.ui.training.play import play, play_recipe
 from explorer.ui.training.race import race_view
-from explorer.ui.training.run import show
+from explorer.ui.training.run import goes_on, show
 
 SHIPPED = "zoo:digits-lenet"  # what there is to look at before the first click
 RUN, PLAY = "The run", "Playground"
@@ -45,10 +46,11 @@ def start() -> None:
         st.session_state["start-refused"] = error
 
 
-with left:
-    if view == PLAY:
-        config = play_recipe()
-    else:
+def choose() -> TrainConfig:
+    """The levers on the left, and Start above them; what is set."""
+    with left:
+        if view == PLAY:
+            return play_recipe()
         place = st.container()  # the button stands above what it starts
         config = st.session_state["recipe"] = recipe(own_data.names())
         with place:
@@ -60,20 +62,32 @@ with left:
                     st.page_link("pages/training.py", label="Look at the one that goes on", icon=":material/sync:",
                                  query_params={"run": run.ref})  # fmt: skip
         own_data.add()
+    return config
 
-ref = st.session_state["run"]
-with right, guard():
-    to_link("run", ref, SHIPPED)
-    if view == PLAY:
-        play(config)
-    elif view == RUN:
+
+def look() -> None:
+    """The run that was chosen."""
+    with right, guard():
+        to_link("run", ref, SHIPPED)
         if ref == SHIPPED:
             st.caption(
                 "A recorded run to look at. Press **Start training** to make your own: with these levers, in seconds."
             )
         show(ref)
-    else:
-        VIEWS[view](config)
+
+
+ref = st.session_state["run"]
+if view == RUN and goes_on(ref):  # where many press Start at once, each sees its place before the levers are drawn anew
+    look()
+    choose()
+elif view == RUN:
+    choose()
+    look()
+else:
+    config = choose()
+    with right, guard():
+        to_link("run", ref, SHIPPED)
+        play(config) if view == PLAY else VIEWS[view](config)
 
 with left, guard():
     runs_list(listed_runs(), ref)

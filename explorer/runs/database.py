@@ -9,7 +9,7 @@ import re
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -253,14 +253,16 @@ def _forget() -> None:
         was.store.engine.dispose()
 
 
-def _restore(here: Opened) -> None:
-    """List the runs that have a folder and are not listed, each under its own id."""
+def begin(here: Opened, runs: Iterable[tuple[str, Mapping[str, Any]]]) -> None:
+    """List runs, each under its own id and as `ABOUT` has it; MLflow itself gives every run a new id, and asks twice.
+
+    about: name, created (milliseconds), config, tags.
+    """
     from mlflow.entities import LifecycleStage, SourceType
     from mlflow.store.tracking.dbmodels.models import SqlParam, SqlRun, SqlTag
 
-    with here.store.ManagedSessionMaker(read_only=False) as session:  # MLflow itself gives every run a new id
-        known = {id for (id,) in session.query(SqlRun.run_uuid)}
-        for id, about in ((folder.name, _about(folder)) for folder in _folders() if folder.name not in known):
+    with here.store.ManagedSessionMaker(read_only=False) as session:
+        for id, about in runs:
             tags = {"state": "running", "mlflow.runName": about["name"], **about["tags"]}
             session.add(
                 SqlRun(
@@ -272,6 +274,15 @@ def _restore(here: Opened) -> None:
                     params=[SqlParam(key=key, value=str(value)) for key, value in about["config"].items()],
                 )
             )  # fmt: skip
+
+
+def _restore(here: Opened) -> None:
+    """List the runs that have a folder and are not listed."""
+    from mlflow.store.tracking.dbmodels.models import SqlRun
+
+    with here.store.ManagedSessionMaker(read_only=True) as session:
+        known = {id for (id,) in session.query(SqlRun.run_uuid)}
+    begin(here, [(folder.name, _about(folder)) for folder in _folders() if folder.name not in known])
 
 
 def _about(folder: Path) -> dict[str, Any]:

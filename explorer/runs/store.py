@@ -1,11 +1,14 @@
 """The runs in MLflow, on SQLite in the data folder: who trained what, when, and how it ended."""
 
 import contextlib
+import functools
 import logging
 import platform
 import re
 import shutil
 import threading
+import time
+import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -61,26 +64,20 @@ def create(name: str, config: Mapping[str, Any], owner: str, tags: Mapping[str, 
 
     tags: more to find it by; one with the tag `race` belongs to that race, and is left out of the listing.
     """
-    database.imported()
-    from mlflow.entities import Param
-
+    id, created = uuid.uuid4().hex, time.time_ns() // 1_000_000
+    mine = {"server": database.server(), **(tags or {})}
     with database.sentences(writing=True):
-        here = database.opened(writing=True)
-        run = here.client.create_run(
-            here.experiment,
-            run_name=name,
-            tags={"owner": owner, "state": "running", "server": database.server(), **_environment(), **(tags or {})},
-        )
-        here.client.log_batch(run.info.run_id, params=[Param(key, str(value)) for key, value in config.items()])
-    home = database.path(run.info.run_id)
+        about = {"name": name, "created": created, "config": config}
+        about["tags"] = {"owner": owner, **_environment(), **mine}
+        database.begin(database.opened(writing=True), [(id, about)])
+    home = database.path(id)
     belongings.mark(home.parent, owner)
-    about = {"name": name, "created": run.info.start_time, "tags": {"server": database.server(), **(tags or {})}}
-    files.write_json(home.parent / database.ABOUT, about)
+    files.write_json(home.parent / database.ABOUT, {"name": name, "created": created, "tags": mine})
     try:
         home.mkdir(exist_ok=True)
     except OSError as error:
         raise ExplorerError("A new run", f"its folder can't be made ({error.strerror})", "Free some space") from error
-    return run.info.run_id
+    return id
 
 
 def finish(
@@ -196,14 +193,17 @@ def _line(run: Any) -> Run:
 
 
 def _environment() -> dict[str, str]:
+    return {**_machine(), "device": settings().device, "mode": settings().mode}
+
+
+@functools.cache
+def _machine() -> dict[str, str]:
     from importlib.metadata import version
 
     return {
         "python": platform.python_version(),
         "torch": version("torch"),
         "machine": f"{platform.system()} {platform.machine()}",
-        "device": settings().device,
-        "mode": settings().mode,
     }
 
 

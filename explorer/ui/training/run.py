@@ -53,11 +53,16 @@ def show(ref: str) -> None:
     parsed = parse(ref)
     if parsed.source not in ("run", "zoo"):
         raise ExplorerError(f"The run {ref!r}", "only models that were trained here have a run", "Choose one of yours")
-    if parsed.source == "run" and going(parsed.name):
+    if goes_on(ref):
         _live(parsed.name)
     else:
         job = job_of(parsed.name) if parsed.source == "run" else None
         _recorded(open_run(ref), job.error or "" if job else "")
+
+
+def goes_on(ref: str) -> bool:
+    """Whether a ref names a run that a worker has, or will have."""
+    return ref.startswith("run:") and going(ref.removeprefix("run:").partition("@")[0])
 
 
 def told(id: str) -> History:
