@@ -24,16 +24,16 @@ def model(net: nn.Module, shape: tuple[int, ...] = (3, 8, 8), classes: int = 3) 
 
 @functools.cache
 def torchvision(name: str) -> Model:
-    """A classifier of torchvision with random weights, at 64 pixels a side but for what takes 224 alone."""
+    """A classifier of torchvision with random weights, at 64 pixels a side."""
     import torchvision as vision
 
+    patches = name.startswith("vit")
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        net = vision.models.get_model(name, weights=None, num_classes=10)
-        if name.startswith("vit"):
+        net = vision.models.get_model(name, weights=None, num_classes=10, **({"image_size": 64} if patches else {}))
+        if patches:
             nn.init.normal_(net.heads.head.weight, std=0.02)  # it begins as zeros
-    side = 224 if name.startswith("vit") else 64
-    return model(net, (3, side, side), 10)
+    return model(net, (3, 64, 64), 10)
 
 
 class Awkward(nn.Module):
