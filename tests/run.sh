@@ -26,7 +26,7 @@ ruff check .
 ruff format --check .
 if [ $# -gt 0 ]; then
     python -m pytest "$@"
-else # what needs no browser: one process a core, a thread each; then the browser, which keeps two cores busy by itself
+else # one process a core; what needs no browser has a thread each
     OMP_NUM_THREADS=1 python -m pytest -m "not browser" -n 2 --dist loadfile
-    python -m pytest -m browser
+    python -m pytest -m browser -n 2 --dist loadfile
 fi

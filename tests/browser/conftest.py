@@ -14,7 +14,7 @@ from tests.browser import find
 from tests.drawn import Drawn
 
 ROOT = Path(__file__).parents[2]
-PATIENCE = 60_000  # milliseconds that anything may take on a busy machine of two cores
+PATIENCE = 120_000  # milliseconds that anything may take on a slow and busy machine of two cores
 QUIET = (
     "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
     "--disable-sync", "--no-first-run",
