@@ -153,6 +153,19 @@ def test_every_view_of_saliency_draws(view):
     assert not app.error
 
 
+def test_what_takes_long_is_asked_for_once_by_anybody(monkeypatch):
+    monkeypatch.setattr("explorer.ui.attribution.methods.estimate", lambda model, methods: (1000, 30.0))
+    about = {"view": "Sanity check", "methods": "sobel", "example": "7"}
+    app = saliency(**about)
+    assert "forgotten" not in app.session_state
+    app.button(key="run-sanity").click().run()
+    assert not app.exception
+    assert "forgotten" in app.session_state
+    other = saliency(**about)
+    assert "forgotten" in other.session_state
+    assert not [one for one in other.button if one.key == "run-sanity"]
+
+
 def test_saliency_opens_every_shipped_network_with_the_methods_that_go_with_it():
     from explorer import zoo
     from explorer.attribution.arena import fitting

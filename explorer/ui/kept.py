@@ -20,7 +20,7 @@ def kept(words: str = "", known: Mapping[type, Callable[[Any], Hashable]] | None
 
     words: shown while it takes its time. known: what stands for arguments of a kind that has no hash, or too slow a
     one. Arguments whose names begin with _ don't count. What is kept is shared, so nobody may change it; `.forget(…)`
-    lets the answer to those arguments be made anew.
+    lets the answer to those arguments be made anew, `.held(…)` says whether it is there.
     """
 
     def decorate(make: Made) -> Made:
@@ -43,6 +43,7 @@ def kept(words: str = "", known: Mapping[type, Callable[[Any], Hashable]] | None
                 return ANSWERS.get(asked, begin)
 
         answer.forget = lambda *args, **named: ANSWERS.drop(key(*args, **named))
+        answer.held = lambda *args, **named: ANSWERS.holds(key(*args, **named))
         return answer
 
     return decorate

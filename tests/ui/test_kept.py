@@ -51,7 +51,9 @@ def test_what_is_forgotten_is_made_anew(shelf):
 
     note(1)
     note(2)
+    assert note.held(1)
     note.forget(1)
+    assert not note.held(1)
     note(1)
     note(2)
     assert asked == [1, 2, 1]

@@ -1,7 +1,7 @@
 """Surgery: take units away, or put others in their place, and see what the network then makes of its input."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -38,6 +38,7 @@ from explorer.charts import activations_surgery as charts
 from explorer.charts import attention as words_charts
 from explorer.errors import ExplorerError
 from explorer.settings import settings
+from explorer.store import ANSWERS
 from explorer.ui.activations.question import Asked, captured
 from explorer.ui.attention.predicted import distinct, where
 from explorer.ui.begun import begin
@@ -562,9 +563,13 @@ def _over_test(model: Model, asked: Asked, width: int) -> Singles | None:
 
 def _scores(model: Model, cuts: tuple[Cut, ...], count: int, share: float):
     return worked_out(
-        ("surgery-scores", model.card.ref, cuts, count, share),
-        lambda on_step: scores(model, cuts, count, share, on_step), "Asking about test examples …",
+        _scores_key(model, cuts, count, share), lambda on_step: scores(model, cuts, count, share, on_step),
+        "Asking about test examples …",
     )  # fmt: skip
+
+
+def _scores_key(model: Model, cuts: tuple[Cut, ...], count: int, share: float) -> Hashable:
+    return "surgery-scores", model.card.ref, cuts, count, share
 
 
 def _seconds_each(model: Model, share: float) -> float:
@@ -588,9 +593,10 @@ def _damage(model: Model, asked: Asked, cuts: tuple[Cut, ...]) -> None:
                              min(SAMPLE, most), key="cut-n", bind="query-params")  # fmt: skip
     share = share_of(model, asked.given)
     price = _seconds_each(model, share) * count * 2
-    if price > settings().limits.unasked and not st.toggle(
+    there = all(ANSWERS.holds(_scores_key(model, some, count, share)) for some in ((), cuts))
+    if price > settings().limits.unasked and not there and not st.toggle(
         f"Measure it: about {price:.0f} s", key="cut-measure", bind="query-params"
-    ):
+    ):  # fmt: skip
         return
     found = joined(model, cuts, _scores(model, (), count, share), _scores(model, cuts, count, share))
     unit = "" if isinstance(model, Denoiser) else " nats"
