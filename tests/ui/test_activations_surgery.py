@@ -53,6 +53,20 @@ def test_interventions_are_added_taken_back_and_reset():
     assert "channel 9 set to zero" in said(app)
 
 
+def test_damage_that_takes_long_is_asked_for_once_by_anybody(monkeypatch):
+    monkeypatch.setattr(view, "_seconds_each", lambda model, share: 1.0)
+    about = {"cut": "stem.relu:2:zero", "cut-n": "50"}
+    app = page(**about)
+    fine(app)
+    assert not app.metric
+    app.toggle(key="cut-measure").set_value(True).run()
+    fine(app)
+    assert "Loss" in [metric.label for metric in app.metric]
+    other = page(**about)
+    assert "Loss" in [metric.label for metric in other.metric]
+    assert not page(**about | {"cut": "stem.relu:3:zero"}).metric
+
+
 def test_a_click_on_a_bar_takes_its_unit_away_once():
     before = (Cut("stem.relu", (9,)),)
     st.session_state["bar"] = {"selection": {"unit": [{"unit": 4}]}}
