@@ -18,6 +18,7 @@ from explorer.errors import ExplorerError
 from explorer.housekeeping import DOWNLOADS
 from explorer.memory import hold_together, tidy
 from explorer.settings import MB, settings
+from explorer.turns import SWITCH
 from explorer.ui import history, imports, rerun
 from explorer.ui.begun import keep_begun
 from explorer.ui.lesson import hide, lesson
@@ -25,10 +26,6 @@ from explorer.ui.links import checked
 from explorer.ui.page import INSIDE, guard, look, navigation, refuse
 from explorer.ui.status import status
 from explorer.ui.tour import tour
-
-SWITCH = 0.0005  # seconds for which a thread of Python may keep the others waiting; with its usual 0.005 a network that
-# is asked beside a busy page waits for so long after every little operation, and a sample of 0.3 s takes a minute; with
-# 0.00005 the forty threads of a class wake each other all the time, and take twice the processor for the same work
 
 hold_together()
 rerun.mend()

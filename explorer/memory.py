@@ -2,7 +2,9 @@
 
 import contextlib
 import ctypes
+import functools
 import gc
+import os
 import sys
 import threading
 import time
@@ -11,17 +13,13 @@ import psutil
 
 from explorer.settings import memory
 
+ARENA_MAX = -8  # M_ARENA_MAX of glibc's malloc.h
 ARENAS = 4  # from which C takes memory: with its usual eight for each core, each keeps what threads freed in it
-TIDY = 30.0  # seconds between two looks for garbage among all that Python holds
+TIDY = 30.0  # seconds between two looks for garbage
 
-GROWN, TIMES = (
-    500,
-    3,
-)  # modules that were imported since things were last set aside, for it to be worth while; how often
 
 _tidying = threading.Lock()
 _tidied = [time.monotonic()]
-_aside: list[int] = []  # modules that there were whenever things were set aside
 
 
 def out_of_memory(error: BaseException) -> bool:
@@ -32,10 +30,17 @@ def out_of_memory(error: BaseException) -> bool:
     )
 
 
-def hold_together() -> None:
-    """Have all threads of this process take memory from a few places, so that less of what they free is kept."""
+@functools.cache
+def hold_together() -> bool:
+    """Have the threads of this process take memory from a few places, so that less of what they free is kept.
+
+    Once, and unless the variable says otherwise; whether that is possible here.
+    """
+    if "MALLOC_ARENA_MAX" in os.environ:
+        return False
     with contextlib.suppress(OSError, AttributeError, TypeError):  # glibc's own
-        ctypes.CDLL(None).mallopt(-8, ARENAS)  # M_ARENA_MAX, malloc.h
+        return ctypes.CDLL(None).mallopt(ARENA_MAX, ARENAS) == 1
+    return False
 
 
 def give_back() -> None:
@@ -49,22 +54,18 @@ def give_back() -> None:
 
 
 def set_aside() -> None:
-    """Leave what there is now out of all later looks for garbage, where much was imported since: it stays anyway.
+    """Leave what there is now out of all later looks for garbage: modules stay anyway, and take 0.4 s each time.
 
-    They would take 0.4 s, in which nobody's page goes on. Whoever has a page open then is left out as well, and keeps
-    a little memory for good, so it is done a few times only.
+    Nobody's page goes on meanwhile. Only where no network is open: one that is would never go.
     """
-    if len(_aside) < TIMES and len(sys.modules) - max(_aside, default=0) > GROWN and "torch" in sys.modules:
-        _aside.append(len(sys.modules))
-        gc.collect()
-        gc.freeze()
+    gc.collect()
+    gc.freeze()
 
 
 def tidy() -> None:
     """Collect garbage where that was not done just now; after the run of a page, in place of Streamlit's own way."""
     if time.monotonic() - _tidied[0] > TIDY and _tidying.acquire(blocking=False):
         try:
-            set_aside()
             give_back()
             _tidied[0] = time.monotonic()
         finally:

@@ -52,7 +52,7 @@ class Limits:
     upload: int  # bytes of one uploaded file
     threads: int  # torch threads, of each computation and of each worker
     turns: int  # computations of pages that go on at once
-    unasked: int  # seconds of work that a page begins without a click
+    unasked: int  # seconds of work that a page does unasked, where it can tell beforehand
     keep: int  # bytes that a person may keep on a shared server
     runs: int  # runs that a person may keep on a shared server
     hourly: int  # seconds of workers that a person may use in an hour on a shared server
@@ -92,7 +92,7 @@ def read(environment: Mapping[str, str]) -> Settings:
     if shared == "1":
         threads = max(1, min(limits.threads, cores() // limits.turns))  # who computes at once shares the cores
         limits = replace(limits, upload=min(limits.upload, 20 * MB), seconds=min(limits.seconds, 900), threads=threads,
-                         unasked=1)  # where others wait as well  # fmt: skip
+                         unasked=min(limits.unasked, 1))  # fmt: skip
     for limit in fields(Limits):
         name = f"EXPLORER_{limit.name.upper()}"
         if name in environment:
@@ -184,7 +184,7 @@ def _invalid(variable: str, value: str, allowed: str) -> ExplorerError:
 def _number(variable: str, value: str) -> int:
     if not (value.isascii() and value.isdigit()):
         raise ExplorerError(f"{variable}={value!r}", "it is not a whole number", f"Set {variable} to one, or unset it")
-    if int(value) == 0 and variable != "EXPLORER_IDLE":
+    if int(value) == 0 and variable not in ("EXPLORER_IDLE", "EXPLORER_UNASKED"):
         raise ExplorerError(f"{variable}={value!r}", "nothing could be done here", f"Set {variable} to 1 or more")
     return int(value)
 

@@ -19,7 +19,7 @@ from explorer.ui.training.before import before
 from explorer.ui.training.code import code
 from explorer.ui.training.play import play, play_recipe
 from explorer.ui.training.race import race_view
-from explorer.ui.training.run import goes_on, show
+from explorer.ui.training.run import is_live, show, show_live
 
 SHIPPED = "zoo:digits-lenet"  # what there is to look at before the first click
 RUN, PLAY = "The run", "Playground"
@@ -65,29 +65,30 @@ def choose() -> TrainConfig:
     return config
 
 
-def look() -> None:
-    """The run that was chosen."""
+def look(config: TrainConfig | None) -> None:
+    """What was chosen to be seen, on the right."""
     with right, guard():
         to_link("run", ref, SHIPPED)
-        if ref == SHIPPED:
-            st.caption(
-                "A recorded run to look at. Press **Start training** to make your own: with these levers, in seconds."
-            )
-        show(ref)
+        if view == PLAY:
+            play(config)
+        elif view != RUN:
+            VIEWS[view](config)
+        elif live:
+            show_live(ref)
+        else:
+            if ref == SHIPPED:
+                st.caption("A recorded run to look at. Press **Start training** to make your own: with these levers, "
+                           "in seconds.")  # fmt: skip
+            show(ref)
 
 
 ref = st.session_state["run"]
-if view == RUN and goes_on(ref):  # where many press Start at once, each sees its place before the levers are drawn anew
-    look()
-    choose()
-elif view == RUN:
-    choose()
-    look()
-else:
-    config = choose()
-    with right, guard():
-        to_link("run", ref, SHIPPED)
-        play(config) if view == PLAY else VIEWS[view](config)
+live = view == RUN and is_live(ref)
+if live:  # where many press Start at once, each sees its place before the levers are drawn anew
+    look(None)
+config = choose()
+if not live:
+    look(config)
 
 with left, guard():
     runs_list(listed_runs(), ref)

@@ -40,6 +40,21 @@ def test_every_view_shows_something_at_once(view):
     assert shown in texts(app) + " ".join(one.value for one in (*app.subheader, *app.caption))
 
 
+@pytest.mark.parametrize("live", [True, False])
+def test_a_run_that_goes_on_is_drawn_before_the_levers(live, monkeypatch):
+    from explorer.ui import recipe
+    from explorer.ui.training import run
+
+    drawn, levers = [], recipe.recipe
+    monkeypatch.setattr(run, "is_live", lambda ref: live)
+    monkeypatch.setattr(run, "show_live", drawn.append)
+    monkeypatch.setattr(run, "show", drawn.append)
+    monkeypatch.setattr(recipe, "recipe", lambda names: drawn.append("levers") or levers(names))
+    app = lab(run="zoo:digits-lenet")
+    assert not app.exception
+    assert drawn == (["zoo:digits-lenet", "levers"] if live else ["levers", "zoo:digits-lenet"])
+
+
 @pytest.mark.parametrize("data", ["digits", "shapes", "points", "story", "dates"])
 def test_only_what_can_act_is_offered(data):
     app = lab(data=data)

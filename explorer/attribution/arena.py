@@ -26,6 +26,8 @@ DEFAULT = (
     "grad_cam", "integrated_gradients", "deeplift", "smoothgrad", "saliency", "guided_backprop", "sobel", "random",
 )  # fmt: skip
 
+SAME = 0  # seed of all that measures draw: every map is measured on the same squares and noise, whatever it drew itself
+
 _paces: weakref.WeakKeyDictionary[Model, float] = weakref.WeakKeyDictionary()
 
 Settings = tuple[tuple[str, Any], ...]
@@ -83,8 +85,8 @@ def ask(question: Question, methods: Mapping[str, Settings], seconds: float = SE
     methods: each with its settings, where they differ from the defaults. seconds: for each method.
     """
     with ExitStack() as stack:
-        opened = functools.cache(lambda seed: stack.enter_context(_open(replace(question, seed=seed))))  # once for all
-        return tuple(_ask(question, method, values, seconds, opened) for method, values in methods.items())
+        case = functools.cache(lambda: stack.enter_context(_open(question)))  # once for all
+        return tuple(_ask(question, method, values, seconds, case) for method, values in methods.items())
 
 
 def marks(question: Question, methods: Mapping[str, Settings], repeats: int = 0) -> list[Measured | None]:
@@ -98,17 +100,17 @@ def marks(question: Question, methods: Mapping[str, Settings], repeats: int = 0)
 
 
 def _marked(question: Question, answer: Answer, repeats: int) -> Measured:
-    question = replace(question, seed=_of(question, answer.method).seed)
     with _open(question) as case:
-        answers = ANSWERS.get(("covered", replace(question, layer="").key), lambda: covered(case, question.seed))
-        return measure(case, answer.found, question.example.mask, question.seed, repeats, answers)
+        answers = ANSWERS.get(("covered", replace(question, layer="", seed=SAME).key), lambda: covered(case, SAME))
+        return measure(case, answer.found, question.example.mask, SAME, repeats, answers)
 
 
-def _ask(question: Question, method: str, values: Settings, seconds: float, opened: Callable[[int], Case]) -> Answer:
+def _ask(question: Question, method: str, values: Settings, seconds: float, case: Callable[[], Case]) -> Answer:
     asked = _of(question, method)
 
     def make() -> Answer:
-        return Answer(method, explain(opened(asked.seed), method, seconds, **dict(values)))
+        seeded = replace(case(), generator=torch.Generator().manual_seed(asked.seed))
+        return Answer(method, explain(seeded, method, seconds, **dict(values)))
 
     try:
         return ANSWERS.get(("answer", asked.key, method, values), make)
@@ -117,7 +119,7 @@ def _ask(question: Question, method: str, values: Settings, seconds: float, open
 
 
 def _of(question: Question, method: str) -> Question:
-    """The question as far as a method and its measures depend on it: most read no layer, and draw nothing."""
+    """The question as far as it matters to a method: most read no layer, and draw nothing."""
     reads, draws = METHODS[method].facts["layer"], METHODS[method].facts["random"]
     return replace(question, layer=question.layer if reads else "", seed=question.seed if draws else 0)
 

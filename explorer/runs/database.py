@@ -4,12 +4,13 @@ It is an index. What a run left is in its own folder, so a database that is lost
 """
 
 import contextlib
+import itertools
 import os
 import re
 import sqlite3
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -35,7 +36,6 @@ STATUS = {  # our word for how a run ended → MLflow's
 BATCH = 1000  # metrics that MLflow takes at once
 CURVE = 1000  # points of a curve that go to MLflow; the run's folder has them all
 PATIENCE = 1.0  # seconds that a page waits for somebody else's lock; MLflow would wait for 20, again and again
-JUST_NOW = 100_000_000  # nanoseconds
 ABOUT = "run.json"  # beside a run's folder: what the database alone would know
 BROKE_OFF = "The server stopped while this run was going on."
 WHOLE = "The runs' own folders are whole"
@@ -54,6 +54,31 @@ class Opened(NamedTuple):
     client: "MlflowClient"
     store: "SqlAlchemyStore"
     experiment: str  # its id
+    watch: "Watch"
+
+
+class Watch:
+    """Tells whether anybody has written to the database, by the counter that SQLite itself keeps in the file."""
+
+    _opened = itertools.count()
+
+    def __init__(self, file: Path) -> None:
+        self._lock = threading.Lock()
+        self._number = next(self._opened)  # counters of two files may be alike
+        self._connection = sqlite3.connect(file, timeout=PATIENCE, check_same_thread=False, isolation_level=None)
+
+    def __call__(self) -> tuple[int, int] | None:
+        """What changes with every change by anybody else than this connection; None where it can't be read now."""
+        try:
+            with self._lock:
+                return self._number, self._connection.execute("PRAGMA data_version").fetchone()[0]
+        except sqlite3.Error:
+            return None
+
+    def close(self) -> None:
+        """Let go of the file."""
+        with self._lock:
+            self._connection.close()
 
 
 _importing = threading.Lock()
@@ -93,30 +118,16 @@ def opened(writing: bool = False) -> Opened:
         if not file().exists():
             _forget()
         if tracking_uri() not in _held:
-            _look("PRAGMA quick_check(1)")
+            _look("PRAGMA integrity_check(1)")
             _held[tracking_uri()] = _open()
         return _held[tracking_uri()]
-
-
-def written() -> tuple[str, int, int, int] | None:
-    """What the database's file is like since somebody last wrote to it; None where that may change unseen.
-
-    A file system tells times a few milliseconds apart, so that a file just written may be written again at that time.
-    """
-    try:
-        about = file().stat()
-    except OSError:
-        return None
-    if abs(time.time_ns() - about.st_mtime_ns) < JUST_NOW:
-        return None
-    return str(file()), about.st_ino, about.st_size, about.st_mtime_ns
 
 
 def mend() -> None:
     """Set a damaged database aside, beside the new one, which lists all runs that have a folder; a whole one stays."""
     with _opening:
         try:
-            _look("PRAGMA quick_check(1)")
+            _look("PRAGMA integrity_check(1)")
         except Damaged:
             _forget()
             stamp = f"{time.strftime('%Y%m%d-%H%M%S')}"
@@ -209,7 +220,7 @@ def _look(asked: str) -> None:
             found = database.execute(asked).fetchone()
     except sqlite3.Error as error:
         raise _refusal(error) from error
-    if "quick_check" in asked and found != ("ok",):
+    if "integrity_check" in asked and found != ("ok",):
         raise Damaged(found[0] if found else "no answer")
 
 
@@ -231,7 +242,7 @@ def _open() -> Opened:
     number = experiment.experiment_id if experiment else client.create_experiment(
         EXPERIMENT, artifact_location=root.as_uri()
     )  # fmt: skip
-    here = Opened(client, store, number)
+    here = Opened(client, store, number, Watch(file()))
     _restore(here)
     for run in client.search_runs([here.experiment], "tags.state = 'running'"):
         if not _alive(run.data.tags.get("server", "")):
@@ -240,7 +251,7 @@ def _open() -> Opened:
 
 
 def _unhurried(connection: sqlite3.Connection, record: object) -> None:
-    """Let the system write to the disk when it likes: each run would wait for it ten times.
+    """Let the system write to the disk when it likes: each run would wait for it several times.
 
     A process that dies loses nothing by it. What a machine that loses its power may damage can be made anew.
     """
@@ -251,38 +262,40 @@ def _forget() -> None:
     """Let go of a database whose file is another one, or none, from now on."""
     if was := _held.pop(tracking_uri(), None):
         was.store.engine.dispose()
+        was.watch.close()
 
 
-def begin(here: Opened, runs: Iterable[tuple[str, Mapping[str, Any]]]) -> None:
-    """List runs, each under its own id and as `ABOUT` has it; MLflow itself gives every run a new id, and asks twice.
+def insert(here: Opened, id: str, about: Mapping[str, Any]) -> None:
+    """List a run under its own id, in one transaction: MLflow itself gives it a new id, and takes five.
 
-    about: name, created (milliseconds), config, tags.
+    about: its name, when it was created (milliseconds), config and tags.
     """
+    with here.store.ManagedSessionMaker(read_only=False) as session:
+        session.add(_row(here, id, about))
+
+
+def _row(here: Opened, id: str, about: Mapping[str, Any]) -> object:
+    """A run as MLflow keeps it."""
     from mlflow.entities import LifecycleStage, SourceType
     from mlflow.store.tracking.dbmodels.models import SqlParam, SqlRun, SqlTag
 
-    with here.store.ManagedSessionMaker(read_only=False) as session:
-        for id, about in runs:
-            tags = {"state": "running", "mlflow.runName": about["name"], **about["tags"]}
-            session.add(
-                SqlRun(
-                    run_uuid=id, name=about["name"], experiment_id=int(here.experiment), status="RUNNING", user_id="",
-                    source_type=SourceType.to_string(SourceType.UNKNOWN), source_name="", entry_point_name="",
-                    source_version="", start_time=about["created"], lifecycle_stage=LifecycleStage.ACTIVE,
-                    artifact_uri=path(id).as_uri(),
-                    tags=[SqlTag(key=key, value=value) for key, value in tags.items()],
-                    params=[SqlParam(key=key, value=str(value)) for key, value in about["config"].items()],
-                )
-            )  # fmt: skip
+    tags = {"state": "running", "mlflow.runName": about["name"], **about["tags"]}
+    return SqlRun(
+        run_uuid=id, name=about["name"], experiment_id=int(here.experiment), status="RUNNING", user_id="",
+        source_type=SourceType.to_string(SourceType.UNKNOWN), source_name="", entry_point_name="", source_version="",
+        start_time=about["created"], lifecycle_stage=LifecycleStage.ACTIVE, artifact_uri=path(id).as_uri(),
+        tags=[SqlTag(key=key, value=value) for key, value in tags.items()],
+        params=[SqlParam(key=key, value=str(value)) for key, value in about["config"].items()],
+    )  # fmt: skip
 
 
 def _restore(here: Opened) -> None:
     """List the runs that have a folder and are not listed."""
     from mlflow.store.tracking.dbmodels.models import SqlRun
 
-    with here.store.ManagedSessionMaker(read_only=True) as session:
+    with here.store.ManagedSessionMaker(read_only=False) as session:
         known = {id for (id,) in session.query(SqlRun.run_uuid)}
-    begin(here, [(folder.name, _about(folder)) for folder in _folders() if folder.name not in known])
+        session.add_all(_row(here, folder.name, _about(folder)) for folder in _folders() if folder.name not in known)
 
 
 def _about(folder: Path) -> dict[str, Any]:

@@ -65,14 +65,14 @@ def create(name: str, config: Mapping[str, Any], owner: str, tags: Mapping[str, 
     tags: more to find it by; one with the tag `race` belongs to that race, and is left out of the listing.
     """
     id, created = uuid.uuid4().hex, time.time_ns() // 1_000_000
-    mine = {"server": database.server(), **(tags or {})}
+    known = {"server": database.server(), **(tags or {})}  # to the folder as well
+    listed = {"owner": owner, **_environment(), **known}
     with database.sentences(writing=True):
-        about = {"name": name, "created": created, "config": config}
-        about["tags"] = {"owner": owner, **_environment(), **mine}
-        database.begin(database.opened(writing=True), [(id, about)])
+        about = {"name": name, "created": created, "config": config, "tags": listed}
+        database.insert(database.opened(writing=True), id, about)
     home = database.path(id)
     belongings.mark(home.parent, owner)
-    files.write_json(home.parent / database.ABOUT, {"name": name, "created": created, "tags": mine})
+    files.write_json(home.parent / database.ABOUT, {"name": name, "created": created, "tags": known})
     try:
         home.mkdir(exist_ok=True)
     except OSError as error:
@@ -135,11 +135,20 @@ def listing(owner: str | None = None, most: int = 100) -> list[Run]:
     chosen = "tags.race IS NULL" + (f" AND tags.owner = '{_word(owner)}'" if owner is not None else "")
     with database.sentences():
         here = _told()
-        if written := database.written():
-            found = ANSWERS.get(("runs", *written, chosen, most), lambda: _search(here, chosen, most))
-        else:
-            found = _search(here, chosen, most)
+        found = _kept(here, chosen, most)
     return [run for run in found if database.path(run.id).is_dir()]
+
+
+def _kept(here: database.Opened, chosen: str, most: int) -> list[Run]:
+    """What a search finds, searched anew only where somebody has written since."""
+    key, version = ("runs", database.tracking_uri(), chosen, most), here.watch()
+    if version is None:
+        return _search(here, chosen, most)
+    seen, found = ANSWERS.get(key, lambda: (version, _search(here, chosen, most)))
+    if seen != version:
+        ANSWERS.drop(key)
+        _, found = ANSWERS.get(key, lambda: (version, _search(here, chosen, most)))
+    return found
 
 
 def _search(here: database.Opened, chosen: str, most: int) -> list[Run]:

@@ -70,6 +70,19 @@ def test_another_seed_is_a_new_question_only_to_methods_that_draw(question, call
     assert [answer.found.seed for answer in ask(replace(question, seed=9), methods)] == [0, 9]
 
 
+def test_all_maps_are_measured_on_the_same_chance_and_one_case_is_opened(question, monkeypatch):
+    told, opened, measure, open_case = [], [], arena.measure, arena.open_case
+    monkeypatch.setattr(arena, "measure", lambda *about: told.append(about[3:]) or measure(*about))
+    monkeypatch.setattr(arena, "open_case", lambda *about: opened.append(about) or open_case(*about))
+    asked = replace(question, seed=9)
+    ask(asked, {"grad_cam": (), "smoothgrad": (("samples", 4),), "random": ()})
+    assert len(opened) == 1
+    marks(asked, {"grad_cam": (), "smoothgrad": (("samples", 4),), "random": ()})
+    (seed, _, answers), *others = told
+    assert len(others) == 2
+    assert all(one[0] == seed and one[2] is answers for one in others)
+
+
 def test_answers_are_those_of_the_public_function(question):
     (answer,) = ask(replace(question, target=3, versus=5, seed=7), {"smoothgrad": (("samples", 4),)})
     direct = attribution.attribute(

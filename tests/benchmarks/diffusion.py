@@ -15,6 +15,7 @@ from explorer import zoo
 from explorer.diffusion import sample
 from explorer.diffusion.field import field
 from explorer.diffusion.wish import Wish
+from explorer.turns import SWITCH
 from explorer.ui.diffusion.drawn import labels
 from explorer.ui.film import Reel, Track, encode
 from explorer.zoo.denoiser import Denoiser
@@ -22,7 +23,6 @@ from tests.benchmarks.timing import against
 
 REPEATS = 7
 STEPS, DIGITS, GUIDANCE = 20, 10, 2.0
-SWITCH = 0.00005  # seconds, as app.py has it
 PROMPT = "a red ring left of a blue star"
 
 

@@ -69,7 +69,7 @@ def test_where_another_program_holds_it_nobody_waits_for_mlflow(how, monkeypatch
 
     id = make()
     asked = []
-    monkeypatch.setattr(MlflowClient, "create_run", lambda *args, **more: asked.append(args))
+    monkeypatch.setattr(database, "insert", lambda *args: asked.append(args))
     monkeypatch.setattr(MlflowClient, "search_runs", lambda *args, **more: asked.append(args) or [])
     with held(how):
         with pytest.raises(ExplorerError, match="another program holds its database"):

@@ -65,3 +65,13 @@ def test_what_reruns_nothing_is_not_moved():
     assert not widgets.movable(element("slider", max=9, step=1, default=[1], disabled=True))
     assert not widgets.movable(element("checkbox", form_id="f"))
     assert not widgets.movable(element("text_input", value="x"))
+
+
+def test_a_number_is_moved_by_its_buttons_or_typed(monkeypatch):
+    number = element("number_input", has_min=True, has_max=True, min=0, max=9, step=1, default=5)
+    for often, reached in ((1, {4, 6}), (0, {0, 1, 2, 3, 4, 6, 7, 8, 9})):
+        monkeypatch.setattr(widgets, "BUTTON", often)
+        assert {widgets.another(number, 5, random.Random(seed)) for seed in range(200)} == reached
+    monkeypatch.setattr(widgets, "BUTTON", 1)
+    assert widgets.another(number, 9, random.Random(0)) == 8
+    assert widgets.another(number, 8.5, random.Random(0)) == 7.5  # 9.5 would be too much

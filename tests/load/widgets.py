@@ -7,7 +7,7 @@ from streamlit.proto.ButtonGroup_pb2 import ButtonGroup
 from streamlit.proto.Element_pb2 import Element
 from streamlit.proto.Slider_pb2 import Slider
 
-BUTTON = 0.75  # how often a number is moved by the buttons beside it, rather than typed
+BUTTON = 0.75  # how often a number is moved by the buttons beside it rather than typed; a guess
 MOVED = ("slider", "selectbox", "radio", "button_group", "multiselect", "checkbox", "number_input")
 TOLD = (*MOVED, "text_input", "text_area", "color_picker")  # whose values go to the server with every run
 FIELDS = {  # of WidgetState, for those whose values aren't lists of words
@@ -66,7 +66,8 @@ def another(element: Element, value: Any, chance: random.Random) -> Any:
         high = widget.max if widget.has_max else (value or 0) + 10 * widget.step
         value = low if value is None else value
         if chance.random() < BUTTON:
-            low, high = max(low, value - widget.step), min(high, value + widget.step)
+            beside = [round(value + step, 10) for step in (-widget.step, widget.step)]
+            return _one(chance, [one for one in beside if low <= one <= high])
         return _step(low, high, widget.step, value, chance)
     if _numbers(element):
         at = chance.randrange(len(value))  # which end, where it is a range

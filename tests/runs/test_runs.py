@@ -87,7 +87,6 @@ def test_people_see_their_own_runs_and_open_others_by_link():
 def test_the_list_is_searched_once_until_somebody_writes(monkeypatch):
     asked, search = [], store._search
     monkeypatch.setattr(store, "_search", lambda *about: asked.append(about) or search(*about))
-    monkeypatch.setattr(database, "JUST_NOW", 1)
     first = make()
     for _ in range(3):
         assert [run.id for run in runs.listing("local")] == [first]
@@ -101,12 +100,12 @@ def test_the_list_is_searched_once_until_somebody_writes(monkeypatch):
     assert len(asked) == 4
 
 
-def test_what_was_written_just_now_is_not_taken_for_the_last_word(monkeypatch):
-    make()
-    monkeypatch.setattr(database, "JUST_NOW", 60 * 10**9)
-    assert database.written() is None
-    monkeypatch.setattr(database, "JUST_NOW", 1)
-    assert database.written() == database.written() is not None
+def test_the_list_follows_what_another_program_writes():
+    first, second = make(), make()
+    assert len(runs.listing("local")) == 2
+    code = f"from mlflow import MlflowClient; MlflowClient({runs.tracking_uri()!r}).delete_run({first!r})"
+    subprocess.run([sys.executable, "-c", code], check=True, **RUN)
+    assert [run.id for run in runs.listing("local")] == [second]
 
 
 def test_no_connection_waits_for_the_disk():

@@ -14,6 +14,7 @@ def new(monkeypatch):
     """A server that has just started, on which importing is slow to begin."""
     gate, threads = threading.Event(), []
     monkeypatch.setattr(imports, "_begun", threads)
+    monkeypatch.setattr(imports, "set_aside", lambda: None)
     monkeypatch.setattr(imports, "_done", threading.Event())
     monkeypatch.setattr(imports, "HEAVY", ("colorsys",))
     real = imports.importlib.import_module

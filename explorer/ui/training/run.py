@@ -49,20 +49,26 @@ History = Sequence[Mapping[str, Any]]
 
 
 def show(ref: str) -> None:
-    """The run behind a ref: live while a worker has it, as it was recorded otherwise."""
+    """The run behind a ref, as it was recorded."""
     parsed = parse(ref)
     if parsed.source not in ("run", "zoo"):
         raise ExplorerError(f"The run {ref!r}", "only models that were trained here have a run", "Choose one of yours")
-    if goes_on(ref):
-        _live(parsed.name)
-    else:
-        job = job_of(parsed.name) if parsed.source == "run" else None
-        _recorded(open_run(ref), job.error or "" if job else "")
+    job = job_of(parsed.name) if parsed.source == "run" else None
+    _recorded(open_run(ref), job.error or "" if job else "")
 
 
-def goes_on(ref: str) -> bool:
-    """Whether a ref names a run that a worker has, or will have."""
-    return ref.startswith("run:") and going(ref.removeprefix("run:").partition("@")[0])
+def show_live(ref: str) -> None:
+    """The run behind a ref while a worker has it, or will have it."""
+    _live(_id(ref))
+
+
+def is_live(ref: str) -> bool:
+    """Whether a ref names such a run."""
+    return ref.startswith("run:") and going(_id(ref))
+
+
+def _id(ref: str) -> str:
+    return ref.removeprefix("run:").partition("@")[0]
 
 
 def told(id: str) -> History:
