@@ -28,5 +28,6 @@ if [ $# -gt 0 ]; then
     python -m pytest "$@"
 else # one process a core; what needs no browser has a thread each
     OMP_NUM_THREADS=1 python -m pytest -m "not browser" -n 2 --dist loadfile
-    python -m pytest -m browser -n 2 --dist loadfile
+    python -m pytest -m browser -n 2 --dist loadfile ||
+        python -m pytest -m browser --last-failed --last-failed-no-failures none # alone: two browsers hinder each other
 fi
