@@ -14,7 +14,7 @@ import psutil
 from explorer.settings import memory
 
 ARENA_MAX = -8  # M_ARENA_MAX of glibc's malloc.h
-ARENAS = 4  # from which C takes memory: with its usual eight for each core, each keeps what threads freed in it
+ARENAS = 2  # from which C takes memory: with its usual eight for each core, each keeps what threads freed in it
 TIDY = 30.0  # seconds between two looks for garbage
 
 
