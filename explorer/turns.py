@@ -19,7 +19,7 @@ PAUSED = 2  # computations that may pause at once, or as many as there are turns
 PATIENCE = 30.0  # seconds that one run of a page may wait for work that is not begun; then it is told to come back
 SWITCH = 0.0005  # seconds for which a thread of Python may keep the others waiting; with its usual 0.005 a network that
 # is asked beside a busy page waits for so long after every little operation, and a sample of 0.3 s takes a minute; with
-# 0.00005 the forty threads of a class wake each other all the time, and take twice the processor for the same work
+# 0.00005 the forty threads of a class wake each other all the time
 AGAIN = "Try again in a moment"
 
 

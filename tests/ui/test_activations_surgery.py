@@ -62,6 +62,9 @@ def test_damage_that_takes_long_is_asked_for_once_by_anybody(monkeypatch):
     app.toggle(key="cut-measure").set_value(True).run()
     fine(app)
     assert "Loss" in [metric.label for metric in app.metric]
+    app.select_slider(key="cut-n").set_value(100).run()  # what was wanted once is wanted of the next as well
+    assert app.toggle(key="cut-measure").value
+    assert "Loss" in [metric.label for metric in app.metric]
     other = page(**about)
     assert "Loss" in [metric.label for metric in other.metric]
     assert not page(**about | {"cut": "stem.relu:3:zero"}).metric

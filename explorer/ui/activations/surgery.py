@@ -594,10 +594,10 @@ def _damage(model: Model, asked: Asked, cuts: tuple[Cut, ...]) -> None:
     share = share_of(model, asked.given)
     price = _seconds_each(model, share) * count * 2
     there = all(ANSWERS.holds(_scores_key(model, some, count, share)) for some in ((), cuts))
-    if price > settings().limits.unasked and not there and not st.toggle(
-        f"Measure it: about {price:.0f} s", key="cut-measure", bind="query-params"
-    ):  # fmt: skip
-        return
+    if price > settings().limits.unasked:  # the toggle stays where it is, for the next intervention
+        wanted = st.toggle(f"Measure it: about {price:.0f} s", key="cut-measure", bind="query-params")
+        if not (wanted or there):
+            return
     found = joined(model, cuts, _scores(model, (), count, share), _scores(model, cuts, count, share))
     unit = "" if isinstance(model, Denoiser) else " nats"
     with st.container(horizontal=True):
