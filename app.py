@@ -19,7 +19,7 @@ from explorer.housekeeping import DOWNLOADS
 from explorer.memory import hold_together, tidy
 from explorer.settings import MB, settings
 from explorer.turns import SWITCH
-from explorer.ui import history, imports, rerun
+from explorer.ui import handoffs, history, imports, rerun
 from explorer.ui.begun import keep_begun
 from explorer.ui.lesson import hide, lesson
 from explorer.ui.links import checked
@@ -29,6 +29,7 @@ from explorer.ui.tour import tour
 
 hold_together()
 rerun.mend()
+handoffs.mend()
 history.mend()
 
 try:

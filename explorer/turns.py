@@ -1,11 +1,11 @@
-"""How many computations of pages go on at once in this process, and who is next: first come, first served, in slices.
+"""How many computations of pages go on at once in this process, and who is next: who has had least, in slices.
 
 A long computation lends its turn to those who wait, again and again, so that nobody waits for all of it.
 """
 
+import math
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,11 +15,13 @@ from explorer.settings import settings
 
 LOOK = 0.1  # seconds between two looks at whether anybody still waits
 SLICE = 0.15  # seconds after which a computation lets the others go on, if any wait, and lines up again
-PAUSED = 2  # computations that may pause at once, or as many as there are turns: each keeps its memory
+PAUSED = 4  # computations that may pause at once, or as many as there are turns: each keeps its memory
+AGES = 0.5  # seconds of a turn that a second of waiting makes up for, so that what is long comes to its end too
 PATIENCE = 30.0  # seconds that one run of a page may wait for work that is not begun; then it is told to come back
 SWITCH = 0.0005  # seconds for which a thread of Python may keep the others waiting; with its usual 0.005 a network that
 # is asked beside a busy page waits for so long after every little operation, and a sample of 0.3 s takes a minute; with
 # 0.00005 the forty threads of a class wake each other all the time
+LATELY = 5.0  # seconds over which the load is averaged
 AGAIN = "Try again in a moment"
 
 
@@ -28,20 +30,28 @@ class _Ticket:
     """A place in the line."""
 
     fresh: bool  # nothing of the work is done yet
+    came: float
+    had: float  # seconds of turns that its thread has had
+
+    def rank(self, now: float) -> float:
+        """The smallest is served first."""
+        return self.had - AGES * (now - self.came)
 
 
 class Turns:
-    """A number of turns that threads take, in the order in which they asked.
+    """A number of turns that threads take: first who has had least of them, and of these who asked first.
 
-    Each session computes in one thread at a time, so nobody is served twice before all others were served once. Who
-    has a turn may take it again, and pauses where others wait, whenever it calls `look`. most: turns at once.
+    Each run of a page computes in one thread, so what is short is served before the rest of what is long (least
+    attained service, Nuyens and Wierman 2008, "The foreground-background queue: a survey"). Who has a turn may take it
+    again, and pauses where others come first, whenever it calls `look`. most: turns at once.
     """
 
     def __init__(self, most: Callable[[], int]) -> None:
         self._most = most
         self._changed = threading.Condition()
-        self._waiting: deque[_Ticket] = deque()
+        self._waiting: list[_Ticket] = []
         self._taken = self._paused = 0
+        self._load, self._loaded = 0.0, time.monotonic()
         self._mine = threading.local()
         self.wanted: Callable[[], None] = lambda: None  # raises in a thread whose work nobody waits for any more
 
@@ -106,7 +116,7 @@ class Turns:
         if now - getattr(self._mine, "looked", -LOOK) >= LOOK:
             self._mine.looked = now
             self.wanted()
-        if self._depth() and self._waiting and now - self._mine.since > SLICE:
+        if self._depth() and self._waiting and now - self._mine.since > SLICE and self._outranked(now):
             self._pause()
 
     def clock(self) -> float:
@@ -119,19 +129,39 @@ class Turns:
         with self._changed:
             return self._taken, len(self._waiting)
 
+    @property
+    def load(self) -> float:
+        """How many have computed, or waited to, in the last seconds, on average."""
+        with self._changed:
+            self._weigh()
+            return self._load
+
+    def _weigh(self) -> None:
+        """Bring the load up to now, before the number of those in it changes."""
+        now = time.monotonic()
+        here = self._taken + len(self._waiting)
+        self._load = here + (self._load - here) * math.exp((self._loaded - now) / LATELY)
+        self._loaded = now
+
     def _depth(self) -> int:
         return getattr(self._mine, "depth", 0)
 
     def _rest(self) -> None:
-        """Patience comes back while nothing is asked."""
+        """Patience comes back while nothing is asked, and what was had is forgotten."""
         rested = time.monotonic() - getattr(self._mine, "ended", 0.0)
         self._mine.left = min(PATIENCE, getattr(self._mine, "left", 0.0) + rested)
+        self._mine.had = max(0.0, self._had() - rested)
+
+    def _had(self) -> float:
+        return getattr(self._mine, "had", 0.0)
 
     def _begin(self, fresh: bool = True, first: bool = False) -> None:
         """Wait for a turn. fresh: nothing of it is computed yet. first: before all who wait."""
-        ticket, came = _Ticket(fresh), time.monotonic()
+        came = time.monotonic()
+        ticket = _Ticket(fresh, came, -math.inf if first else self._had())
         with self._changed:
-            (self._waiting.appendleft if first else self._waiting.append)(ticket)
+            self._weigh()
+            self._waiting.append(ticket)
         try:
             while True:
                 with self._changed:
@@ -147,13 +177,21 @@ class Turns:
                     raise ExplorerError("This computation", "too many others are being made here just now", AGAIN)
         finally:
             with self._changed:
+                self._weigh()
                 self._waiting.remove(ticket)
                 self._changed.notify_all()
 
-    def _next(self) -> "_Ticket | None":
-        """Who is served next: nothing new is begun while too much is under way."""
-        full = self._paused >= max(PAUSED, self._most())
-        return next((one for one in self._waiting if not (one.fresh and full)), None)
+    def _next(self, pausing: int = 0) -> _Ticket | None:
+        """Who is served next: nothing new is begun while too much is under way. pausing: who are about to pause."""
+        full = self._paused + pausing >= max(PAUSED, self._most())
+        now, fitting = time.monotonic(), [one for one in self._waiting if not (one.fresh and full)]
+        return min(fitting, key=lambda one: one.rank(now), default=None)
+
+    def _outranked(self, now: float) -> bool:
+        """Whether somebody is waiting who comes before this thread, after what it has had by now."""
+        with self._changed:
+            other = self._next(pausing=1)
+        return other is not None and other.rank(now) < self._had() + now - self._mine.since
 
     def _pause(self) -> None:
         """Let those who wait go on, and line up behind them."""
@@ -169,10 +207,14 @@ class Turns:
             with self._changed:
                 self._paused -= 1
                 self._changed.notify_all()
-            self._mine.away = getattr(self._mine, "away", 0.0) + time.monotonic() - began
+            away = time.monotonic() - began
+            self._mine.away = getattr(self._mine, "away", 0.0) + away
+            self._mine.had = max(0.0, self._had() - AGES * away)
 
     def _end(self) -> None:
+        self._mine.had = self._had() + time.monotonic() - self._mine.since
         with self._changed:
+            self._weigh()
             self._taken -= 1
             self._changed.notify_all()
 

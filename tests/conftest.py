@@ -9,6 +9,7 @@ import pytest
 from tests.drawn import Drawn
 
 os.environ.setdefault("OMP_NUM_THREADS", "2")
+os.environ.setdefault("EXPLORER_UNASKED", "600")  # seconds: a slow machine is to ask no more than a fast one
 SPARE = tempfile.TemporaryDirectory(prefix="explorer-", ignore_cleanup_errors=True)
 os.environ["EXPLORER_DATA"] = SPARE.name  # what fixtures of modules use, which run before `own_data_folder`
 

@@ -91,12 +91,25 @@ def ask(question: Question, methods: Mapping[str, Settings], seconds: float = SE
 
 def marks(question: Question, methods: Mapping[str, Settings], repeats: int = 0) -> list[Measured | None]:
     """The measures of every method's answer, all in one turn; None where it has none."""
-    keys = [("marks", _of(question, method).key, method, values, repeats) for method, values in methods.items()]
+    keys = [_place(question, method, values, repeats) for method, values in methods.items()]
     with nullcontext() if all(map(ANSWERS.holds, keys)) else TURNS.take():
         return [
             None if answer.found is None else ANSWERS.get(key, lambda answer=answer: _marked(question, answer, repeats))
             for key, answer in zip(keys, ask(question, methods), strict=True)
         ]
+
+
+def unmarked(question: Question, methods: Mapping[str, Settings], repeats: int = 0) -> dict[str, Settings]:
+    """The methods whose answers' measures are not kept."""
+    return {
+        method: values for method, values in methods.items()
+        if not ANSWERS.holds(_place(question, method, values, repeats))
+    }  # fmt: skip
+
+
+def _place(question: Question, method: str, values: Settings, repeats: int) -> Hashable:
+    """Where the measures of an answer are kept."""
+    return "marks", _of(question, method).key, method, values, repeats
 
 
 def _marked(question: Question, answer: Answer, repeats: int) -> Measured:

@@ -11,6 +11,7 @@ import streamlit as st
 from explorer.errors import ExplorerError
 from explorer.memory import give_back, out_of_memory
 from explorer.store import ANSWERS
+from explorer.ui.price import AskFirst
 
 TOO_LITTLE = ExplorerError(
     "This page", "there was not enough memory for it", "Choose fewer examples, or a smaller network or picture"
@@ -114,7 +115,9 @@ def look() -> None:
 
 @contextmanager
 def guard() -> Iterator[None]:
-    """Show an ExplorerError, or a lack of memory, as its sentence; what was drawn before it stays.
+    """Show an ExplorerError, or a lack of memory, as its sentence, and AskFirst as its button.
+
+    What was drawn before it stays.
 
     Also a decorator, `@guard()`, for the body of a fragment, which runs again without its page.
     """
@@ -122,6 +125,8 @@ def guard() -> Iterator[None]:
         yield
     except ExplorerError as error:
         refuse(error)
+    except AskFirst as ask:
+        ask.show()
     except (MemoryError, RuntimeError) as error:
         if not out_of_memory(error):
             raise

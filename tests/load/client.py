@@ -23,6 +23,7 @@ from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
+from explorer.ui.price import ASKS
 from tests.load import widgets
 
 COOKIE = "_streamlit_xsrf"  # by which the explorer tells one person from another
@@ -154,6 +155,11 @@ class Session:
     def movable(self) -> list[Shown]:
         """The widgets that a person could move now."""
         return [one for one in self.shown.values() if widgets.movable(one.element)]
+
+    def asks(self) -> list[str]:
+        """The keys of the buttons that begin what takes long."""
+        keys = ("".join(one.id.split("-", 2)[2:]) for one in self.shown.values())
+        return [key for key in keys if key.startswith(ASKS) and self.button(key)]
 
     def widget(self, key: str) -> Shown | None:
         """The widget that the page gave that key."""

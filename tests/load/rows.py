@@ -18,6 +18,7 @@ PATHS = ["", *(page.path.removeprefix("pages/").removesuffix(".py") for page in 
 EVERY = 3.0  # seconds between two moves of a person, on average
 ARRIVE = 20.0  # seconds within which all come
 LEAVES = 0.1  # how often a person goes to another page instead
+AGREES = 0.25  # how often to what takes long, where a page asks first; a guess
 LONG = "epochs=50&lenet_width=64&batch_size=1"  # a training that outlasts whatever is measured beside it
 SHORT = "epochs=1"
 KEPT = 125.0  # seconds: for two minutes Streamlit keeps what a closed tab had, in case it comes back
@@ -86,9 +87,10 @@ async def crowd(options: Options) -> list[Row]:
         errors = [*(error for one in people for error in one.session.errors), *trainer.errors, *seen.errors]
         lost += [person.lost for person in people if person.lost]
         faults = server.faults()
-    opened, moved, gone = ([one for person in people for one in took(person)]
-                           for took in (lambda p: p.opened, lambda p: p.moved, lambda p: p.gone))  # fmt: skip
-    pace = sum(person.stayed for person in people) / max(1, len(moved) + len(gone))
+    opened, moved, gone, agreed = ([one for person in people for one in getattr(person, what)]
+                                   for what in ("opened", "moved", "gone", "agreed"))  # fmt: skip
+    acts = len(moved) + len(gone) + len(agreed)
+    pace = sum(person.stayed for person in people) / max(1, acts)
     slowest = {path: [one for p in people for one in p.at.get(path, ())] for path in PATHS}
     pages = ", ".join(f"{path} {_both(took)}" for path, took in slowest.items() if took)
     everybody = (
@@ -102,8 +104,9 @@ async def crowd(options: Options) -> list[Row]:
         Row("there: control → the page has run, p50 / p95", _both(moved), "≤ 0.2 s / ≤ 1 s"),
         Row("there: the same by page", pages),
         Row("there: to another page, p50 / p95", _both(gone)),
+        Row("there: what takes long, and is begun by a button, p50 / p95", f"{_both(agreed)} ({len(agreed)})"),
         Row("there: the server's processor time, all of it, by move",
-            f"{worked / max(1, len(moved) + len(gone) + len(seen.drawn)):.2f} s"),
+            f"{worked / max(1, acts + len(seen.drawn)):.2f} s"),
         Row(f"there: control → drawn in {options.browsers} Chromium, p50 / p95", _both(seen.drawn), "≤ 0.2 s / ≤ 1 s"),
         Row("server + worker afterwards (PSS)", f"{sum(held) / MB:,.0f} MB "
             f"({' + '.join(f'{part / MB:,.0f}' for part in held)})", "≤ 1.5 GB"),
@@ -118,6 +121,7 @@ class Person:
         self.opened: list[float] = []
         self.moved: list[float] = []
         self.gone: list[float] = []
+        self.agreed: list[float] = []
         self.at: dict[str, list[float]] = {}  # page → seconds of its moves
         self.stayed = 0.0  # seconds
         self.lost = ""
@@ -141,10 +145,12 @@ class Person:
         await self.session.close()
 
     async def _act(self) -> None:
-        there = self.session.movable()
+        there, asks = self.session.movable(), self.session.asks()
         if not there or self.chance.random() < LEAVES:
             page = self.chance.choice([path for path in PATHS if path != self.session.page])
             self.gone.append(await self.session.go(page))
+        elif asks and self.chance.random() < AGREES:
+            self.agreed.append(await self.session.press(self.chance.choice(asks)))
         elif took := await self.session.move(self.chance.choice(there), self.chance):
             self.moved.append(took)
             self.at.setdefault(self.session.page, []).append(took)

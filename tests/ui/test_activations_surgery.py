@@ -54,7 +54,7 @@ def test_interventions_are_added_taken_back_and_reset():
 
 
 def test_damage_that_takes_long_is_asked_for_once_by_anybody(monkeypatch):
-    monkeypatch.setattr(view, "_seconds_each", lambda model, share: 1.0)
+    monkeypatch.setattr(view, "_seconds_each", lambda model, share: 100.0)
     about = {"cut": "stem.relu:2:zero", "cut-n": "50"}
     app = page(**about)
     fine(app)

@@ -15,18 +15,18 @@ from explorer.attribution.explain import seen
 from explorer.charts import activations_compare as charts
 from explorer.ui.activations.beside import Beside, beside, example
 from explorer.ui.activations.question import ACTING, Asked, captured, titled
-from explorer.ui.diffusion.drawn import worked_out
 from explorer.ui.draw import draw
 from explorer.ui.heatmaps import Tile, View, heatmaps
 from explorer.ui.kept import kept
 from explorer.ui.page import plain
 from explorer.ui.pickers import choose
 from explorer.ui.pictures import enlarge
+from explorer.ui.price import Price, ask_first
 from explorer.ui.row import one_of
+from explorer.ui.worked import worked_out
 from explorer.zoo.model import Model
 
 SIDE, THUMB, SHOWN = 136, 84, 12  # of the browser: pixels of a map, of a picture; pictures of one direction
-SLOW = 30.0  # seconds from which on CKA is asked for before it runs
 UNITS = 4  # whose maps are drawn
 ONE_SCALE = View("signed", 0.85, "shared")
 BESIDE = {"fresh": "both untrained", "shuffled": "examples shuffled"}
@@ -234,13 +234,12 @@ def _all_layers(a: Beside, model: Model, asked: Asked) -> None:
                          "cka-beside", BESIDE.__getitem__)  # fmt: skip
         count = st.slider("Examples", 100, 1000, 500, 100, key="cka-count", bind="query-params")
     layers = _probed(*refs)
-    seconds = count * sum(one.seconds for one in layers) * (2 if against == "fresh" else 1)
-    if seconds > SLOW and not st.toggle(f"Measure it: about {seconds:,.0f} s", key="cka-now", bind="query-params"):
-        return
+    seconds, common = count * sum(one.seconds for one in layers), ("cka", *refs, which, form, features, count)
+    works = {(*common, fresh): seconds for fresh in ([None, 0] if against == "fresh" else [None])}
+    ask_first(works)
     names = [None if which == MAIN else spread([place.name for place in one.places], ALL) for one in layers]
-    found = _cka(refs, names, which, form, features, count, None)
-    other = _cka(refs, names, which, form, features, count, 0) if against == "fresh" else None
-    chance = found.chance if other is None else other.matrix
+    found, *others = (_cka(key, refs, names, form, features, count) for key in works)
+    chance = others[0].matrix if others else found.chance
     cell = _cell(found)
     left, right = st.columns([3, 2], gap="large")
     with left:
@@ -264,12 +263,11 @@ def _probed(ref_a: str, ref_b: str) -> Any:
     return probed(ref_a, ref_b)
 
 
-def _cka(
-    refs: tuple[str, str], names: list[Any], which: str, form: str, features: str, count: int, fresh: int | None
-) -> CKA:
+def _cka(key: tuple, refs: tuple[str, str], names: list[Any], form: str, features: str, count: int) -> CKA:
+    """Kept under a key whose last part is the seed of two untrained networks in place of these, or None."""
     return worked_out(
-        ("cka", *refs, which, form, features, count, fresh),
-        lambda on_step: cka(*refs, None, *names, form, features, count, fresh=fresh, on_step=on_step),
+        key,
+        lambda on_step: cka(*refs, None, *names, form, features, count, fresh=key[-1], on_step=on_step),
         "Comparing all layers …",
     )
 
@@ -319,6 +317,7 @@ def _pair(a: Beside, model: Model, asked: Asked, matrix: CKA, cell: tuple[str, s
         ("pair", *refs, *cell, matrix.features, matrix.count),
         lambda on_step: pair(*refs, *cell, None, matrix.features, matrix.count, on_step=on_step),
         "Looking into the two layers …",
+        Price(("pair", *refs), matrix.count),
     )
     st.markdown(f"**The same {matrix.count} examples in both layers**")
     left, right = st.columns(2, gap="large")

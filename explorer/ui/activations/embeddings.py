@@ -24,6 +24,7 @@ from explorer.activations.embed import (
     usual_place,
 )
 from explorer.activations.feed import TIME, dataset, kind_of
+from explorer.activations.pace import pace
 from explorer.activations.project import METHODS, NEAREST, chance, neighbours, vote
 from explorer.activations.projecting import FRAMES, Asked, Projected
 from explorer.charts import embeddings as charts
@@ -33,14 +34,15 @@ from explorer.ui.activations.question import Asked as Question
 from explorer.ui.activations.question import captured, titled
 from explorer.ui.begun import begin
 from explorer.ui.controls import controls
-from explorer.ui.diffusion.drawn import worked_out
 from explorer.ui.draw import draw
 from explorer.ui.page import guard, plain
 from explorer.ui.person import person
 from explorer.ui.pickers import choose, remembered
+from explorer.ui.price import Price
 from explorer.ui.row import one_of
 from explorer.ui.scatter import Atlas, Colouring, Scatter, pack, scatter
 from explorer.ui.watch import broke_off, job_of, watch
+from explorer.ui.worked import worked_out
 from explorer.zoo.denoiser import Denoiser
 from explorer.zoo.model import Model
 from explorer.zoo.text import TextModel
@@ -181,8 +183,11 @@ def _found(model: Model, wanted: Asked) -> tuple[Projected, Asked]:
     if wanted.method != "PCA":
         st.caption(f"Until there is a {wanted.method}, this is PCA.")
     opened = None if wanted.steps else model
-    return worked_out(("embed", plain_plane), lambda on_step: projecting.project(plain_plane, opened, on_step),
-                      "Embedding …"), plain_plane  # fmt: skip
+    several = wanted.selection.count * max(1, len(wanted.steps))
+    price = Price(("embed", model.card.ref), several, pace(model))
+    made = worked_out(("embed", plain_plane), lambda on_step: projecting.project(plain_plane, opened, on_step),
+                      "Embedding …", price)  # fmt: skip
+    return made, plain_plane
 
 
 def _examples(model: Model, selection: Selection) -> tuple[Examples, Atlas | None]:
@@ -325,7 +330,9 @@ def _known(model: Model, found: Projected, drawn: Asked, shown: Examples) -> Non
     before = worked_out(("embed-raw", _of_data(selection)), lambda on_step: _near(raw(shown)), "Comparing pixels …")
     shares[RAW] = vote(before.near, shown.y, k)
     key = ("embed-random", _of_data(selection), selection.layer, selection.flat, selection.time)
-    other = worked_out(key, lambda on_step: _untrained(model, selection, on_step), "Asking an untrained network …")
+    price = Price(("embed-random", model.card.ref), selection.count, pace(model))
+    other = worked_out(key, lambda on_step: _untrained(model, selection, on_step), "Asking an untrained network …",
+                       price)  # fmt: skip
     if other.near.size:
         shares[RANDOM] = vote(other.near, shown.y, k)
     shares[CHANCE] = chance(shown.y)

@@ -11,17 +11,19 @@ from explorer.activations.feed import TIME, dataset, kind_of
 from explorer.activations.health import FLAT_PART, Health, LayerHealth, UnitHealth
 from explorer.activations.health_loss import share_of
 from explorer.activations.health_over_training import MOST, OverTraining, over_training, spread
+from explorer.activations.pace import pace
 from explorer.charts import activations_health as charts
-from explorer.settings import settings
 from explorer.ui.activations.question import Asked
-from explorer.ui.diffusion.drawn import worked_out
 from explorer.ui.draw import draw
 from explorer.ui.page import guard, plain
+from explorer.ui.price import Price, ask_first
 from explorer.ui.row import one_of
+from explorer.ui.worked import worked_out
 from explorer.zoo.model import Model
 
 COUNTS = (8, 16, 32, 64, 128, 256, 512)
 LARGE = 3 * 64 * 64  # numbers in a picture above which fewer are looked at, unless one says so
+PASSES = 9  # that looking at every layer, there and back, takes as long as, as measured
 TOLD = 8  # findings that are told at once
 WHICH = {  # which layers the charts show → whether a layer is one of them
     "All": lambda layer, owned: True,
@@ -38,6 +40,7 @@ def health(model: Model, asked: Asked) -> None:
         ("health", *key),
         lambda on_step: measuring.health(model, count, on_step=on_step, **sample),
         "Looking at every layer …",
+        Price(("health", model.card.ref), count, PASSES * pace(model, asked.given)),
     )
     st.caption(_about(model, found, sample))
     _findings(found)
@@ -221,6 +224,7 @@ def _one_layer(model: Model, layer: str, count: int, sample: Sample, key: tuple)
         ("health-layer", *key, layer),
         lambda on_step: measuring.examine(model, layer, count, on_step=on_step, **sample),
         "Counting its values …",
+        Price(("health-layer", model.card.ref), count, pace(model)),
     )
     one = found.layer
     numbers = {
@@ -288,12 +292,7 @@ def _course(ref: str, layer: str, count: int, sample: Sample, price: tuple) -> N
     steps = spread(runs.checkpoints(runs.folder(ref.partition(":")[2])))
     key, seconds, _ = price
     job = ("health-training", ref, tuple(steps), layer, key[1:])
-    agreed = st.session_state.setdefault("agreed", set())
-    if seconds * len(steps) > settings().limits.unasked and job not in agreed:
-        st.info(f"{len(steps)} checkpoints take about {seconds * len(steps):.0f} s here.", icon=":material/timer:")
-        if not st.button("Go through the training", key="health-go", icon=":material/play_arrow:"):
-            return
-        agreed.add(job)
+    ask_first({job: seconds * len(steps)})
     found: OverTraining = worked_out(
         job, lambda on_step: over_training(ref, layer, count, on_step=on_step, **sample), "Opening every checkpoint …"
     )

@@ -10,10 +10,10 @@ from explorer.activations.maps import statistics as measured
 from explorer.activations.sums import Sum, very_sum
 from explorer.errors import ExplorerError
 from explorer.ui.activations.question import Asked, captured
-from explorer.ui.diffusion.drawn import worked_out
 from explorer.ui.feature_maps import Detail, Overview, feature_maps, named
 from explorer.ui.page import guard, plain
 from explorer.ui.pickers import choose, linked, segments, to_link
+from explorer.ui.worked import worked_out
 from explorer.zoo.model import Model
 
 PAGE = 64  # tiles at a time

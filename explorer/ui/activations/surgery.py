@@ -42,7 +42,6 @@ from explorer.store import ANSWERS
 from explorer.ui.activations.question import Asked, captured
 from explorer.ui.attention.predicted import distinct, where
 from explorer.ui.begun import begin
-from explorer.ui.diffusion.drawn import worked_out
 from explorer.ui.draw import draw
 from explorer.ui.kept import kept
 from explorer.ui.number import number_input
@@ -53,6 +52,7 @@ from explorer.ui.pictures import enlarge
 from explorer.ui.row import one_of
 from explorer.ui.runs import own_networks
 from explorer.ui.watch import broke_off, job_of, watch
+from explorer.ui.worked import worked_out
 from explorer.zoo.card import Card
 from explorer.zoo.denoiser import Denoiser
 from explorer.zoo.model import Model

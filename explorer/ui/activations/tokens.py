@@ -14,12 +14,12 @@ from explorer.charts import activations_tokens as charts
 from explorer.charts.theme import DARK, LIGHT
 from explorer.errors import ExplorerError
 from explorer.ui.activations.question import Asked
-from explorer.ui.diffusion.drawn import worked_out
 from explorer.ui.draw import INK, draw
 from explorer.ui.page import guard, plain
 from explorer.ui.pickers import choose
 from explorer.ui.row import one_of
 from explorer.ui.transport import transport
+from explorer.ui.worked import worked_out
 from explorer.zoo.model import Model
 from explorer.zoo.text import TextModel
 

@@ -12,6 +12,7 @@ from PIL import Image
 from explorer.activations import visualise as drawing
 from explorer.activations import wants as wanting
 from explorer.activations.feed import TIME, dataset
+from explorer.activations.pace import pace
 from explorer.activations.visualise import REGULARISERS, Drawing
 from explorer.activations.wants import ByClass, Examples, Profile, Region, Selectivity
 from explorer.attribution.explain import seen
@@ -20,14 +21,15 @@ from explorer.errors import ExplorerError
 from explorer.settings import settings
 from explorer.ui.activations.question import Asked
 from explorer.ui.begun import begin
-from explorer.ui.diffusion.drawn import worked_out
 from explorer.ui.draw import draw
 from explorer.ui.number import number_input
 from explorer.ui.page import guard, plain
 from explorer.ui.person import person
 from explorer.ui.pickers import choose, remembered
 from explorer.ui.pictures import gallery
+from explorer.ui.price import Price
 from explorer.ui.watch import broke_off, job_of, watch
+from explorer.ui.worked import worked_out
 from explorer.zoo.model import Model
 
 MOST, FEWER = 12, 8  # examples that are shown: the strongest, and the others
@@ -88,7 +90,8 @@ def _profile(model: Model, asked: Asked, given: Examples) -> Profile:
     own = "" if given.data is not None else asked.key
     key = ("wants-profile", asked.ref, asked.layer, given.count, _time(), own)
     words = f"Looking through {given.count:,} examples …"
-    return worked_out(key, lambda on_step: wanting.profile(given, asked.layer, on_step), words)
+    price = Price(("wants-profile", asked.ref), given.count, pace(model, asked.given))
+    return worked_out(key, lambda on_step: wanting.profile(given, asked.layer, on_step), words, price)
 
 
 def _controls(asked: Asked, found: Profile, chances: Selectivity | None) -> tuple[int, str, float]:

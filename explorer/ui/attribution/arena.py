@@ -1,12 +1,14 @@
 """The arena: one picture, any number of methods, each with the measure of its trust."""
 
+import time
+
 import numpy as np
 import pandas as pd
 import streamlit as st
 
 from explorer.attribution import METHODS
 from explorer.attribution.agreement import agreement, disagreement
-from explorer.attribution.arena import Answer, Question, Settings, ask, marks
+from explorer.attribution.arena import Answer, Question, Settings, ask, estimate, marks, pace, unmarked
 from explorer.attribution.measures import KNOWN_TRUTH, MEASURES, Measured
 from explorer.charts import attribution as charts
 from explorer.ui.attribution.maps import show, tiles
@@ -15,10 +17,12 @@ from explorer.ui.attribution.takeaway import takeaway
 from explorer.ui.draw import draw
 from explorer.ui.heatmaps import Tile
 from explorer.ui.page import guard, plain
+from explorer.ui.price import Price, ask_first
 from explorer.zoo.model import Model
 
 BLIND = "no network at all"  # the family of the baselines
 BEST = "font-weight: 700; color: #0a9d6f"
+PASSES = 30  # there and back, that the measures of a map take as long as, as measured
 REPEATS = 4  # nearby pictures for the sensitivity
 
 
@@ -27,8 +31,7 @@ def arena(model: Model, question: Question, methods: dict[str, Settings]) -> Non
     if not methods:
         st.info("Choose at least one method on the left.", icon=":material/arrow_back:")
         return
-    if not afford(model, methods):
-        return
+    afford(model, methods)
     with st.spinner("Asking …", show_time=True):
         answers = ask(question, methods)
     found = [answer for answer in answers if answer.found]
@@ -62,8 +65,7 @@ def _measures(model: Model, question: Question, methods: dict[str, Settings], fo
         bind="query-params",
         help=f"Explains {REPEATS} nearby pictures as well: that much more work.",
     )
-    with st.spinner("Measuring …", show_time=True):
-        measured = marks(question, {a.method: methods[a.method] for a in found}, REPEATS if often else 0)
+    measured = _measured(model, question, {a.method: methods[a.method] for a in found}, REPEATS if often else 0)
     titles = [answer.title for answer in found]
     table(measured, titles)
     if question.example.mask is None:
@@ -93,6 +95,20 @@ def _measures(model: Model, question: Question, methods: dict[str, Settings], fo
             matrix = agreement([answer.found for answer in found])
             draw(charts.agreement, matrix, titles, key="agreement", says="Rank correlation of every two maps")
     takeaway(model, question, [answer.found for answer in found], measured, titles, view)
+
+
+def _measured(model: Model, question: Question, methods: dict[str, Settings], repeats: int) -> list[Measured]:
+    """The measures of every method's map; those that take long are asked for first."""
+    missing = unmarked(question, methods, repeats)
+    price = Price(("marks", question.ref), len(missing), PASSES * pace(model))
+    again = estimate(model, missing)[1] * repeats
+    ask_first({("marks", question.key, tuple(missing.items()), repeats): price.seconds + again} if missing else {})
+    began = time.thread_time()
+    with st.spinner("Measuring …", show_time=True):
+        measured = marks(question, methods, repeats)
+    if missing and not repeats:
+        price.took(time.thread_time() - began)
+    return measured
 
 
 def rows(measured: list[Measured], titles: list[str]) -> pd.DataFrame:

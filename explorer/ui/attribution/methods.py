@@ -6,11 +6,11 @@ from streamlit.delta_generator import DeltaGenerator
 from explorer.attribution import METHODS, unfit
 from explorer.attribution.arena import DEFAULT, Settings, estimate, fitting, settled
 from explorer.params import params
-from explorer.settings import settings
 from explorer.ui.controls import controls
 from explorer.ui.number import number_input
 from explorer.ui.page import plain
 from explorer.ui.pickers import linked, to_link
+from explorer.ui.price import ask_first, lasting
 from explorer.zoo.model import Model
 
 
@@ -66,22 +66,9 @@ def _settings(name: str) -> Settings:
     return settled(name, controls(entry.make, prefix=f"{name}_"))
 
 
-def afford(model: Model, chosen: dict[str, Settings], times: int = 1, key: str = "run") -> bool:
-    """Say what the methods will cost; True where they may run: at once where it is little, else when it is asked."""
+def afford(model: Model, chosen: dict[str, Settings], times: int = 1) -> None:
+    """Say what the methods will cost; raises AskFirst where that is much and was not agreed to for this network."""
     passes, seconds = estimate(model, chosen)
     passes, seconds = passes * times, seconds * times
-    told = f"At most {passes:,} passes through the network, about {_duration(seconds)} here."
-    agreed = st.session_state.setdefault("agreed", set())
-    job = (model.card.ref, tuple(chosen.items()), times)
-    if seconds <= settings().limits.unasked or job in agreed:
-        st.caption(told)
-        return True
-    st.info(told, icon=":material/timer:")
-    if st.button(f"Run it, about {_duration(seconds)}", key=key, icon=":material/play_arrow:"):
-        agreed.add(job)
-        return True
-    return False
-
-
-def _duration(seconds: float) -> str:
-    return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
+    st.caption(f"At most {passes:,} passes through the network, about {lasting(seconds)} here.")
+    ask_first({("maps", model.card.ref, tuple(chosen.items()), times): seconds})

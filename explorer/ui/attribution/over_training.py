@@ -25,8 +25,8 @@ def over_training(model: Model, question: Question, methods: dict[str, Settings]
         st.page_link("pages/training.py", label="Train a network", icon=":material/show_chart:")
         return
     run = open_run(f"run:{parsed.name}")
-    if afford(model, methods, key="run-training"):
-        _film(run, question, methods)
+    afford(model, methods)
+    _film(run, question, methods)
 
 
 @st.fragment

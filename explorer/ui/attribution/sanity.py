@@ -25,12 +25,12 @@ def sanity(model: Model, question: Question, methods: dict[str, Settings]) -> No
     plain_methods = tuple(methods)
     if not plain_methods:
         st.info("Choose at least one method on the left.", icon=":material/arrow_back:")
-    elif _cascade.held(question, plain_methods) or afford(
-        model, dict.fromkeys(plain_methods, ()), STEPS + 1, "run-sanity"
-    ):
-        with st.spinner("Forgetting …", show_time=True):
-            found = _cascade(question, plain_methods)
-        _film(found, question.example.mask)
+        return
+    if not _cascade.held(question, plain_methods):
+        afford(model, dict.fromkeys(plain_methods, ()), STEPS + 1)
+    with st.spinner("Forgetting …", show_time=True):
+        found = _cascade(question, plain_methods)
+    _film(found, question.example.mask)
 
 
 @kept(known={Question: lambda question: question.key})

@@ -1,21 +1,20 @@
 """Trajectories and the films of them, each worked out once for everybody who asks."""
 
-import time
-from collections.abc import Callable, Hashable
-from typing import Any
+from collections.abc import Hashable
 
-import streamlit as st
-
+from explorer.activations.pace import pace
 from explorer.diffusion import Trajectory, frames
 from explorer.diffusion.equation import SEVERAL, update
 from explorer.diffusion.frames import Frames
-from explorer.diffusion.samplers import SAMPLERS, scheduler
+from explorer.diffusion.sample import opened
+from explorer.diffusion.samplers import SAMPLERS, evaluations, scheduler
 from explorer.diffusion.wish import Wish, fulfil
-from explorer.store import ANSWERS
 from explorer.ui.film import Equation, Reel, Track
+from explorer.ui.price import Price, ask_first
+from explorer.ui.worked import worked_out
 from explorer.zoo.denoiser import Denoiser
 
-TELL = 0.2  # seconds between two looks at whether the person has moved on
+UNPACKED = ("states", "believed")  # what is to be seen of a way through latents is unpacked by the autoencoder
 SYMBOLS = {  # what a step is made of → its symbol, and the reel that shows it
     "clean": ("x̂₀", 1),
     "noise": ("ε̂", 2),
@@ -28,37 +27,39 @@ BENT = "This network's scheduler cuts what is believed at ±1, or draws other no
 LOW = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 
 
-def worked_out(key: Hashable, make: Callable[[Callable[[float], None]], Any], words: str) -> Any:
-    """What `make` gives, kept under a key; it is told how to say the share that is done.
-
-    Saying the share lets Streamlit end the work where the person has moved on.
-    """
-
-    def begin() -> Any:
-        place, said = st.empty(), time.perf_counter()
-
-        def on_step(share: float) -> None:
-            nonlocal said
-            if time.perf_counter() - said > TELL:
-                place.progress(min(share, 1.0), words)
-                said = time.perf_counter()
-
-        try:
-            return make(on_step)
-        finally:
-            place.empty()
-
-    return ANSWERS.get(key, begin)
-
-
 def drawn(wish: Wish) -> Trajectory:
     """The samples of a wish."""
-    return worked_out(("sample", wish), lambda on_step: fulfil(wish, on_step), "Drawing …")
+    ask_first(works(wish))
+    return worked_out(("sample", wish), lambda on_step: fulfil(wish, on_step), "Drawing …", price_of(wish))
+
+
+def price_of(wish: Wish) -> Price:
+    """What the samples of a wish cost: each evaluation asks about every sample, with guidance twice."""
+    passes = 2 if wish.guidance != 1 else 1
+    kind = ("sample", wish.ref, wish.count, passes)
+    return Price(kind, evaluations(wish.sampler, wish.steps), pace(opened(wish.ref)) * passes * wish.count)
+
+
+def works(*wishes: Wish) -> dict[Hashable, float]:
+    """What has to be done for the films of some wishes, with the seconds of each."""
+    done: dict[Hashable, float] = {}
+    for wish in wishes:
+        done["sample", wish] = price_of(wish).seconds
+        if opened(wish.ref).latent:
+            pictures = wish.count * (evaluations(wish.sampler, wish.steps) + 1)
+            done |= {(kind, wish): _unpacking(kind, wish.ref, pictures).seconds for kind in UNPACKED}
+    return done
+
+
+def _unpacking(kind: str, ref: str, pictures: int) -> Price:
+    return Price((kind, ref), pictures, pace(opened(ref)))
 
 
 def shot(kind: str, model: Denoiser, found: Trajectory, key: Hashable) -> Frames | None:
     """States, believed, noises or vectors of a trajectory as pictures; `key` tells it from any other trajectory."""
-    return worked_out((kind, key), lambda on_step: getattr(frames, kind)(model, found), "Unpacking …")
+    latent = model.latent and kind in UNPACKED
+    price = _unpacking(kind, model.card.ref, len(found.x) * found.x.shape[1]) if latent else None
+    return worked_out((kind, key), lambda on_step: getattr(frames, kind)(model, found), "Unpacking …", price)
 
 
 def track(

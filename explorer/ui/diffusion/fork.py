@@ -9,10 +9,10 @@ import streamlit as st
 from explorer.data.shapes_prompts import COLOURS
 from explorer.diffusion import Trajectory, between, from_picture
 from explorer.diffusion import fork as fork_at
-from explorer.diffusion.samplers import SAMPLERS
+from explorer.diffusion.samplers import SAMPLERS, evaluations
 from explorer.diffusion.wish import Wish
 from explorer.ui.diffusion.cloud import cloud
-from explorer.ui.diffusion.drawn import drawn, named, track, worked_out
+from explorer.ui.diffusion.drawn import drawn, named, price_of, track
 from explorer.ui.diffusion.question import fitting_samplers, prompt_box, told_unknown
 from explorer.ui.diffusion.source import own_test, source
 from explorer.ui.film import film
@@ -22,6 +22,7 @@ from explorer.ui.pickers import choose
 from explorer.ui.plane import plane
 from explorer.ui.row import one_of
 from explorer.ui.sketch import paint_mask
+from explorer.ui.worked import worked_out
 from explorer.zoo.denoiser import Denoiser
 
 SAME = "as it was"
@@ -65,7 +66,8 @@ def _fork(model: Denoiser, wish: Wish) -> None:
                 "Guidance from there", 0.0, 15.0, wish.guidance, step=0.5, key="fork-guidance", bind="query-params"
             )
     key = ("fork", wish, at, *sorted(changes.items(), key=str))
-    found = worked_out(key, lambda on_step: fork_at(past, at, on_step=on_step, **changes), "Another future …")
+    price = replace(price_of(wish), units=evaluations(changes.get("sampler", wish.sampler), wish.steps) - at)
+    found = worked_out(key, lambda on_step: fork_at(past, at, on_step=on_step, **changes), "Another future …", price)
     if model.x_shape == (2,):
         plane([cloud(model, wish, past, "As it was"), cloud(model, wish, found, f"Forked after {at}")], "forked")
         return
@@ -153,7 +155,7 @@ def _drawn_over(model: Denoiser, wish: Wish, picture: np.ndarray, strength: floa
             wish.avoid or None, on_step,
         )  # fmt: skip
 
-    found = worked_out(key, make, "Drawing over it …")
+    found = worked_out(key, make, "Drawing over it …", replace(price_of(wish), kind=("over", wish.ref)))
     _compared(model, [("", key, found)], "over")
 
 
@@ -180,7 +182,7 @@ def _between(model: Denoiser, wish: Wish) -> None:
             model, (wish.seed, seed), ends, 10, wish.sampler, wish.steps, wish.guidance, wish.avoid or None, on_step
         )
 
-    found = worked_out(key, make, "Drawing between them …")
+    found = worked_out(key, make, "Drawing between them …", replace(price_of(wish), kind=("between", wish.ref)))
     st.caption(
         "Ten samples from the first to the second, left to right and then down: their noises lie on the arc between "
         "the two, as long as noise is; of two conditions the answers are mixed."

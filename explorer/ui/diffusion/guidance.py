@@ -6,15 +6,19 @@ from dataclasses import replace
 import numpy as np
 import streamlit as st
 
+from explorer.activations.pace import pace
 from explorer.diffusion import Trajectory, frames, sample
+from explorer.diffusion.samplers import evaluations
 from explorer.diffusion.wish import Wish
 from explorer.errors import ExplorerError
-from explorer.ui.diffusion.drawn import drawn, labels, shot, track, worked_out
+from explorer.ui.diffusion.drawn import drawn, labels, shot, track
 from explorer.ui.diffusion.question import prompt_box, told_unknown
 from explorer.ui.film import Reel, Track, film
 from explorer.ui.page import guard, plain
 from explorer.ui.pickers import choose
 from explorer.ui.pictures import enlarge
+from explorer.ui.price import Price
+from explorer.ui.worked import worked_out
 from explorer.zoo.denoiser import Denoiser
 
 SCALES = (0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0)
@@ -51,7 +55,8 @@ def _strip(model: Denoiser, wish: Wish) -> None:
         )  # fmt: skip
 
     key = ("strip", replace(wish, guidance=0.0))
-    found = worked_out(key, make, "Drawing at every scale …")
+    price = Price(("strip", wish.ref), evaluations(wish.sampler, wish.steps), pace(model) * 2 * count)
+    found = worked_out(key, make, "Drawing at every scale …", price)
     pictures = worked_out((*key, "pictures"), lambda on_step: _last(model, found), "Unpacking …").pictures
     with st.container(horizontal=True, gap="small"):
         for picture, scale in zip(pictures, SCALES, strict=True):

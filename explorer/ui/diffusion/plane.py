@@ -12,9 +12,10 @@ from explorer.diffusion.wish import Wish
 from explorer.errors import ExplorerError
 from explorer.models.noise import FLOW
 from explorer.ui.diffusion.cloud import EXTENT, cloud, frames
-from explorer.ui.diffusion.drawn import drawn, worked_out
+from explorer.ui.diffusion.drawn import drawn
 from explorer.ui.page import guard
 from explorer.ui.plane import Cloud, plane
+from explorer.ui.worked import worked_out
 from explorer.zoo.denoiser import Denoiser
 
 GRID = 17  # arrows along each side

@@ -15,12 +15,14 @@ from explorer.diffusion.wish import Wish, fulfil
 from explorer.settings import settings
 from explorer.ui.controls import controls
 from explorer.ui.diffusion.cloud import clouds
-from explorer.ui.diffusion.drawn import drawn, named, track, worked_out
+from explorer.ui.diffusion.drawn import drawn, named, track, works
 from explorer.ui.diffusion.question import fitting_samplers, not_offered
 from explorer.ui.draw import draw
 from explorer.ui.film import film
 from explorer.ui.page import guard, plain
 from explorer.ui.pickers import choose
+from explorer.ui.price import agree, ask_first, lasting
+from explorer.ui.worked import worked_out
 from explorer.zoo.denoiser import Denoiser
 
 NONE = "none"
@@ -49,6 +51,7 @@ def samplers(model: Denoiser, wish: Wish) -> None:
         st.info("Choose one sampler at least.", icon=":material/arrow_upward:")
         return
     wishes = list(dict.fromkeys(wishes))
+    ask_first(works(*wishes))
     found = [drawn(one) for one in wishes]
     if model.x_shape == (2,):
         clouds(model, list(zip(wishes, found, strict=True)), "samplers")
@@ -82,10 +85,13 @@ def _table(model: Denoiser, wish: Wish, wishes: list[Wish], found: list[Trajecto
     pace = max(one.seconds / len(one.answers) for one in found)
     expected = pace * MOST_STEPS
     cheap = 0 if settings().shared else CHEAP  # a thousand steps are nothing to do for everybody who looks in
-    if expected > cheap and not st.toggle(f"Compare with {MOST_STEPS:,} steps: about {expected:.0f} s", key="finest",
-                                                bind="query-params"):  # fmt: skip
-        return
-    reference = worked_out(("end", finest), lambda on_step: _end(finest, on_step), "Drawing the reference …")
+    key = ("end", finest)
+    if expected > cheap:
+        label = f"Compare with {MOST_STEPS:,} steps: about {lasting(expected)}"
+        if not st.toggle(label, key="finest", bind="query-params", on_change=agree, args=(key,)):
+            return
+        ask_first({key: expected})  # of other samples than those that it was asked for
+    reference = worked_out(key, lambda on_step: _end(finest, on_step), "Drawing the reference …")
     rows = pd.DataFrame(
         {
             "sampler": [f"{named(one.sampler)} {one.steps}" for one in wishes],

@@ -11,11 +11,12 @@ from explorer.diffusion.wish import Wish
 from explorer.diffusion.word_scores import TIME, Look, look, noun_places
 from explorer.diffusion.words import WordMaps, word_maps
 from explorer.errors import ExplorerError
-from explorer.ui.diffusion.drawn import drawn, labels, shot, worked_out
+from explorer.ui.diffusion.drawn import drawn, labels, shot
 from explorer.ui.diffusion.source import own_test
 from explorer.ui.film import Reel, Track, film
 from explorer.ui.heatmaps import Tile, View, heatmaps
 from explorer.ui.page import guard, plain
+from explorer.ui.worked import worked_out
 from explorer.zoo.denoiser import Denoiser
 
 LITTLE = {"a", "an", "the", "of", ",", "."}  # words that are left out until they are asked for

@@ -1,6 +1,7 @@
 """`zoo:<name>`: the models that ship with the explorer."""
 
 import contextlib
+import functools
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -43,4 +44,10 @@ def find(ref: Ref) -> Found:
 
 
 def _card(path: Path) -> Card:
+    return _read(path, path.stat().st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=64)
+def _read(path: Path, written: int) -> Card:
+    """The card as it was written then: pages with a picker read all of them at each move."""
     return replace(Card.read(path), ref=f"zoo:{path.parent.name}")
