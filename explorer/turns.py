@@ -15,8 +15,10 @@ from explorer.settings import settings
 
 LOOK = 0.1  # seconds between two looks at whether anybody still waits
 SLICE = 0.15  # seconds after which a computation lets the others go on, if any wait, and lines up again
-PAUSED = 4  # computations that may pause at once, or as many as there are turns: each keeps its memory
-AGES = 0.5  # seconds of a turn that a second of waiting makes up for, so that what is long comes to its end too
+PAUSED = 2  # computations that pause at once, or as many as there are turns, before nothing long is begun: each keeps
+# its memory
+LONG = 0.5  # seconds that a computation is expected to take, from which on it is long
+AGES = 0.5  # seconds of the processor that a second of waiting makes up for, so that what is long comes to its end too
 PATIENCE = 30.0  # seconds that one run of a page may wait for work that is not begun; then it is told to come back
 SWITCH = 0.0005  # seconds for which a thread of Python may keep the others waiting; with its usual 0.005 a network that
 # is asked beside a busy page waits for so long after every little operation, and a sample of 0.3 s takes a minute; with
@@ -30,8 +32,9 @@ class _Ticket:
     """A place in the line."""
 
     fresh: bool  # nothing of the work is done yet
+    long: bool  # as far as that was told
     came: float
-    had: float  # seconds of turns that its thread has had
+    had: float  # seconds of the processor that its thread has had with a turn
 
     def rank(self, now: float) -> float:
         """The smallest is served first."""
@@ -107,6 +110,16 @@ class Turns:
                 self._mine.left -= time.monotonic() - came
                 self._mine.ended = time.monotonic()
 
+    @contextmanager
+    def expecting(self, seconds: float) -> Iterator[None]:
+        """Tell, for the length of a `with`, how long what this thread computes is expected to take."""
+        before = getattr(self._mine, "expected", 0.0)
+        self._mine.expected = seconds
+        try:
+            yield
+        finally:
+            self._mine.expected = before
+
     def look(self) -> None:
         """Ask, wherever this thread's work may pause or end, whether it is still wanted, and let others go on.
 
@@ -155,10 +168,15 @@ class Turns:
     def _had(self) -> float:
         return getattr(self._mine, "had", 0.0)
 
+    def _having(self) -> float:
+        """What was had with the turn that is had now."""
+        return self._had() + time.thread_time() - self._mine.began
+
     def _begin(self, fresh: bool = True, first: bool = False) -> None:
         """Wait for a turn. fresh: nothing of it is computed yet. first: before all who wait."""
         came = time.monotonic()
-        ticket = _Ticket(fresh, came, -math.inf if first else self._had())
+        long = getattr(self._mine, "expected", 0.0) > LONG
+        ticket = _Ticket(fresh, long, came, -math.inf if first else self._had())
         with self._changed:
             self._weigh()
             self._waiting.append(ticket)
@@ -167,7 +185,7 @@ class Turns:
                 with self._changed:
                     if self._taken < self._most() and self._next() is ticket:
                         self._taken += 1
-                        self._mine.since = time.monotonic()
+                        self._mine.since, self._mine.began = time.monotonic(), time.thread_time()
                         if fresh:
                             self._mine.left -= self._mine.since - came
                         return
@@ -182,16 +200,16 @@ class Turns:
                 self._changed.notify_all()
 
     def _next(self, pausing: int = 0) -> _Ticket | None:
-        """Who is served next: nothing new is begun while too much is under way. pausing: who are about to pause."""
+        """Who is served next: nothing long is begun while too much is under way. pausing: who are about to pause."""
         full = self._paused + pausing >= max(PAUSED, self._most())
-        now, fitting = time.monotonic(), [one for one in self._waiting if not (one.fresh and full)]
+        now, fitting = time.monotonic(), [one for one in self._waiting if not (one.fresh and one.long and full)]
         return min(fitting, key=lambda one: one.rank(now), default=None)
 
     def _outranked(self, now: float) -> bool:
         """Whether somebody is waiting who comes before this thread, after what it has had by now."""
         with self._changed:
             other = self._next(pausing=1)
-        return other is not None and other.rank(now) < self._had() + now - self._mine.since
+        return other is not None and other.rank(now) < self._having()
 
     def _pause(self) -> None:
         """Let those who wait go on, and line up behind them."""
@@ -212,7 +230,7 @@ class Turns:
             self._mine.had = max(0.0, self._had() - AGES * away)
 
     def _end(self) -> None:
-        self._mine.had = self._had() + time.monotonic() - self._mine.since
+        self._mine.had = self._having()
         with self._changed:
             self._weigh()
             self._taken -= 1

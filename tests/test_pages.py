@@ -13,6 +13,7 @@ from streamlit.testing.v1 import AppTest
 from explorer import runs
 from explorer.store import ANSWERS
 from explorer.ui.page import PAGES
+from explorer.ui.price import ASKS
 from explorer.zoo.model import Model
 from tests.sealed import sealed
 
@@ -154,16 +155,44 @@ def test_every_view_of_saliency_draws(view):
 
 
 def test_what_takes_long_is_asked_for_once_by_anybody(monkeypatch):
-    monkeypatch.setattr("explorer.ui.attribution.methods.estimate", lambda model, methods: (1000, 30.0))
+    monkeypatch.setattr("explorer.ui.attribution.methods.estimate", lambda model, methods: (1000, 3000.0))
     about = {"view": "Sanity check", "methods": "sobel", "example": "7"}
     app = saliency(**about)
     assert "forgotten" not in app.session_state
-    app.button(key="run-sanity").click().run()
+    asks(app)[0].click().run()
     assert not app.exception
+    assert not asks(app)
     assert "forgotten" in app.session_state
     other = saliency(**about)
     assert "forgotten" in other.session_state
-    assert not [one for one in other.button if one.key == "run-sanity"]
+    assert not asks(other)
+
+
+def test_measures_that_take_long_wait_for_a_word_and_the_maps_do_not(monkeypatch):
+    monkeypatch.setattr("explorer.ui.attribution.arena.PASSES", 10**9)
+    monkeypatch.setattr("explorer.ui.price._paces", {})  # what other tests have measured
+    app = saliency(example="8", methods="sobel,saliency")
+    assert not app.dataframe
+    asks(app)[0].click().run()
+    assert app.dataframe
+    assert not asks(app)
+    assert not app.exception
+
+
+def test_a_test_picture_is_taken_from_the_browser_of_them():
+    app = saliency()
+    assert not [one for one in app.button if one.key == "browse-3"]  # nothing is drawn before it is opened
+    app.session_state["browse"] = True
+    app.run()
+    next(one for one in app.button if one.key == "browse-3").click().run()
+    assert app.slider(key="example").value == 3
+    assert not [one for one in app.button if one.key == "browse-3"]
+    assert not app.exception
+
+
+def asks(app):
+    """The buttons that begin what takes long."""
+    return [one for one in app.button if one.key and one.key.startswith(ASKS)]
 
 
 def test_saliency_opens_every_shipped_network_with_the_methods_that_go_with_it():

@@ -5,6 +5,7 @@ import threading
 import time
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 
@@ -200,13 +201,88 @@ def test_a_long_computation_lets_a_short_one_go_before_its_end(monkeypatch):
     assert line.counts == (0, 0)
 
 
-def test_nothing_new_is_begun_while_too_much_is_under_way(monkeypatch):
+def test_who_has_had_least_is_served_first(monkeypatch):
+    """What is long has had a turn, and lets in whoever comes meanwhile; and it comes to its end."""
+    monkeypatch.setattr(turns, "SLICE", 0.02)
+    line, order, threads = Turns(lambda: 1), [], []
+    held = threading.Event()
+
+    def long():
+        with line.take():
+            held.set()
+            began = line.clock()
+            while line.clock() - began < 0.5:
+                line.look()
+                time.sleep(0.005)
+            order.append("long")
+
+    def short(number):
+        with line.take():
+            time.sleep(0.03)
+            order.append(number)
+
+    threads.append(threading.Thread(target=long))
+    threads[0].start()
+    assert held.wait(20)
+    time.sleep(0.1)
+    for number in range(3):
+        threads.append(threading.Thread(target=short, args=(number,)))
+        threads[-1].start()
+    for thread in threads:
+        thread.join(20)
+    assert sorted(order[:3]) == [0, 1, 2]
+    assert order[3] == "long"
+    assert line.counts == (0, 0)
+
+
+def test_what_is_long_comes_to_its_end_however_many_come(monkeypatch):
+    monkeypatch.setattr(turns, "SLICE", 0.01)
+    line, over = Turns(lambda: 1), threading.Event()
+
+    def long():
+        with line.take():
+            began = line.clock()
+            while line.clock() - began < 0.3:
+                line.look()
+                time.sleep(0.002)
+        over.set()
+
+    def others():
+        while not over.is_set():
+            with line.take():
+                time.sleep(0.02)
+
+    threads = [threading.Thread(target=work) for work in (long, others, others)]
+    for thread in threads:
+        thread.start()
+    ended = over.wait(20)
+    over.set()
+    for thread in threads:
+        thread.join(20)
+    assert ended
+
+
+def test_the_load_is_how_many_compute_or_wait(monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr(turns, "time", SimpleNamespace(monotonic=lambda: now[0], thread_time=time.thread_time))
+    line = Turns(lambda: 1)
+    assert line.load == 0
+    with line.take():
+        now[0] += turns.LATELY
+        assert line.load == pytest.approx(1 - np.exp(-1))
+        now[0] += 100
+        assert line.load == pytest.approx(1)
+    now[0] += turns.LATELY
+    assert line.load == pytest.approx(np.exp(-1))
+
+
+def test_nothing_long_is_begun_while_too_much_is_under_way(monkeypatch):
     monkeypatch.setattr(turns, "SLICE", 0.0)
     monkeypatch.setattr(turns, "PAUSED", 2)
     line, under_way, most, lock = Turns(lambda: 1), [0], [0], threading.Lock()
 
     def work():
-        with line.take():
+        with line.expecting(2 * turns.LONG), line.take():
             with lock:
                 under_way[0] += 1
                 most[0] = max(most[0], under_way[0])
@@ -223,6 +299,39 @@ def test_nothing_new_is_begun_while_too_much_is_under_way(monkeypatch):
         thread.join(60)
         assert not thread.is_alive()
     assert 2 <= most[0] <= 3  # two that pause, and the one that has the turn
+    assert line.counts == (0, 0)
+
+
+def test_what_is_short_is_begun_however_much_is_under_way(monkeypatch):
+    monkeypatch.setattr(turns, "SLICE", 0.0)
+    monkeypatch.setattr(turns, "PAUSED", 1)
+    line, over, served, threads = Turns(lambda: 1), threading.Event(), threading.Event(), []
+
+    def long():
+        with line.expecting(2 * turns.LONG), line.take():
+            until = time.monotonic() + 20
+            while not over.is_set():
+                assert time.monotonic() < until
+                line.look()
+                time.sleep(0.002)
+
+    def short():
+        with line.expecting(turns.LONG / 2), line.take():
+            served.set()
+
+    for number in range(3):
+        threads.append(threading.Thread(target=long))
+        threads[-1].start()
+        until = time.monotonic() + 20
+        while sum(line.counts) <= number:
+            assert time.monotonic() < until
+            time.sleep(0.002)
+    threads.append(threading.Thread(target=short))
+    threads[-1].start()
+    assert served.wait(20)
+    over.set()
+    for thread in threads:
+        thread.join(20)
     assert line.counts == (0, 0)
 
 
@@ -265,7 +374,7 @@ def test_who_gives_up_while_it_pauses_or_lends_leaves_no_turn_behind(monkeypatch
 def test_the_waiting_of_several_turns_adds_up(monkeypatch):
     now, asks, told = [100.0], threading.Semaphore(0), []
     monkeypatch.setattr(turns, "PATIENCE", 0.4)
-    monkeypatch.setattr(turns, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr(turns, "time", SimpleNamespace(monotonic=lambda: now[0], thread_time=time.thread_time))
     line = Turns(lambda: 1)
 
     def run():

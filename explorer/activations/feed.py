@@ -115,19 +115,25 @@ def feed(
     return Feed(model, {"x": prepared}, pixels=_pixels(x, prepared))
 
 
-def sample(model: Model, count: int, split: str = "test", seed: int = 0, time: float = TIME) -> Feed:
-    """The first `count` examples of the network's own data, with the truth; soft noise where there are none."""
+def sample(model: Model, count: int, split: str = "test", seed: int = 0, time: float = TIME, first: int = 0) -> Feed:
+    """The first `count` examples of the network's own data, with the truth; soft noise where there are none.
+
+    first: of them, the first that is wanted; those before it are left out, and change nothing.
+    """
     found = dataset(model, split)
     if found is None:
-        return _soft(model, count, seed)
+        return _soft(model, count, seed).rows(first, count)
     count = min(count, len(found))
     if isinstance(model, Denoiser):
-        given = found.captions[:count] if model.kind == "text" else [found.labels[y] for y in found.y[:count]]
-        conditions = tuple(given) if model.kind != "free" else (None,) * count
-        return replace(_noised(model, found.x[:count], conditions, time, seed), y=_classes(found, count))
+        some = slice(first, count)
+        given = found.captions[some] if model.kind == "text" else [found.labels[y] for y in found.y[some]]
+        conditions = tuple(given) if model.kind != "free" else (None,) * (count - first)
+        noised = _noised(model, found.x[some], conditions, time, seed, first)
+        return replace(noised, y=_classes(found, count, first))
     if isinstance(model, TextModel):
-        return _rows(model, found, count)
-    return replace(feed(model, found.x[:count]), y=_classes(found, count), pixels=found.x[:count])
+        return _rows(model, found, count).rows(first, count)
+    x = found.x[first:count]
+    return replace(feed(model, x), y=_classes(found, count, first), pixels=x)
 
 
 def dataset(model: Model, split: str = "test") -> data.Dataset | None:
@@ -140,8 +146,8 @@ def dataset(model: Model, split: str = "test") -> data.Dataset | None:
         return None
 
 
-def _classes(found: data.Dataset, count: int) -> np.ndarray | None:
-    return found.y[:count] if found.y.ndim == 1 else None
+def _classes(found: data.Dataset, count: int, first: int = 0) -> np.ndarray | None:
+    return found.y[first:count] if found.y.ndim == 1 else None
 
 
 def _pixels(x: Any, prepared: Tensor) -> np.ndarray | None:
@@ -169,13 +175,17 @@ def _soft(model: Model, count: int, seed: int) -> Feed:
     return feed(model, x)
 
 
-def _noised(model: Denoiser, x: Any, conditions: Sequence[str | None], time: float, seed: int) -> Feed:
-    """Clean pictures or points on their way into noise, at one time for all."""
+def _noised(model: Denoiser, x: Any, conditions: Sequence[str | None], time: float, seed: int, before: int = 0) -> Feed:
+    """Clean pictures or points on their way into noise, at one time for all; each has its own noise.
+
+    before: how many examples, left out here, come before them.
+    """
     if not 0 <= time <= 1:
         raise ExplorerError(f"The time {time:g}", "it is not between 0 and 1", "Use 0.5, say")
     with model.borrow() as parts, torch.inference_mode():
         clean = model.encode(parts, x)
-    noise = torch.randn(clean.shape, generator=torch.Generator().manual_seed(seed)).to(clean)
+    several = (before + len(clean), *clean.shape[1:])
+    noise = torch.randn(several, generator=torch.Generator().manual_seed(seed))[before:].to(clean)
     shares = torch.from_numpy(alphas_bar(model.config)).to(clean)
     at = torch.tensor(round(time * (len(shares) - 1)), device=clean.device)
     state, _ = question(model.config, clean, noise, shares[at].expand(len(clean)))

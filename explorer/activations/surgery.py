@@ -491,7 +491,7 @@ def test_example(model: Model, number: str, given: Feed) -> Feed:
                             f"Choose 0 to {len(found) - 1}")  # fmt: skip
     index = int(number)
     if isinstance(model, Denoiser):
-        return sample(model, index + 1, time=share_of(model, given)).rows(index, index + 1)
+        return sample(model, index + 1, time=share_of(model, given), first=index)
     if isinstance(model, TextModel):
         return _alike(given, feed(model, found.texts[index]))
     return feed(model, found.x[index : index + 1])

@@ -140,7 +140,7 @@ def _shrunk(frames: np.ndarray) -> np.ndarray:
     return np.stack(small).reshape(len(frames), size[1], size[0], frames.shape[3])
 
 
-@kept()
+@kept(small=True)
 def _address(digest: str, exact: bool, _frames: np.ndarray) -> str:
     """One image of all frames, row by row, as a data URL. digest: names the frames, which are not hashed again."""
     count, height, width, channels = _frames.shape

@@ -15,12 +15,15 @@ from explorer.turns import TURNS
 Made = TypeVar("Made", bound=Callable[..., Any])
 
 
-def kept(words: str = "", known: Mapping[type, Callable[[Any], Hashable]] | None = None) -> Callable[[Made], Made]:
+def kept(
+    words: str = "", known: Mapping[type, Callable[[Any], Hashable]] | None = None, small: bool = False
+) -> Callable[[Made], Made]:
     """A decorator: answers are kept under the arguments, all pages' together up to a limit in bytes.
 
     words: shown while it takes its time. known: what stands for arguments of a kind that has no hash, or too slow a
-    one. Arguments whose names begin with _ don't count. What is kept is shared, so nobody may change it; `.forget(…)`
-    lets the answer to those arguments be made anew, `.held(…)` says whether it is there.
+    one. small: it takes some milliseconds, and waits for no turn. Arguments whose names begin with _ don't count. What
+    is kept is shared, so nobody may change it; `.forget(…)` lets the answer to those arguments be made anew,
+    `.held(…)` says whether it is there.
     """
 
     def decorate(make: Made) -> Made:
@@ -35,7 +38,7 @@ def kept(words: str = "", known: Mapping[type, Callable[[Any], Hashable]] | None
         @functools.wraps(make)
         def answer(*args: Any, **named: Any) -> Any:
             def begin() -> Any:
-                with TURNS.take():
+                with nullcontext() if small else TURNS.take():
                     return make(*args, **named)
 
             asked = key(*args, **named)

@@ -27,7 +27,7 @@ def open_run(ref: str) -> TrainRun:
     return _read(str(SHIPPED / parsed.name), ref, 0)
 
 
-@kept()
+@kept(small=True)
 def _read(folder: str, ref: str, written: float) -> TrainRun:  # `written` makes a run that has changed be read again
     return read(Path(folder), ref)
 

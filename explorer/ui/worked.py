@@ -7,6 +7,7 @@ from typing import Any
 import streamlit as st
 
 from explorer.store import ANSWERS
+from explorer.turns import TURNS
 from explorer.ui.price import Price, ask_first
 
 TELL = 0.2  # seconds between two looks at whether the person has moved on
@@ -34,7 +35,8 @@ def worked_out(
 
         began = time.thread_time()  # while others compute too, a clock on the wall would tell of them
         try:
-            found = make(on_step)
+            with TURNS.expecting(price.seconds if price else 0.0):
+                found = make(on_step)
         finally:
             place.empty()
         if price:

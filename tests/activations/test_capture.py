@@ -194,6 +194,19 @@ def test_a_denoiser_sees_its_examples_noised_as_in_training():
     assert float(flow.time) == 1000
 
 
+@pytest.mark.parametrize("ref", ["zoo:shapes-diffusion", "zoo:points-diffusion", "zoo:story-gpt", "zoo:digits-lenet"])
+def test_an_example_is_the_same_whether_those_before_it_are_prepared_or_not(ref):
+    model = zoo.load(ref)
+    alone, among = sample(model, 6, first=5), sample(model, 6).rows(5, 6)
+    assert alone.inputs.keys() == among.inputs.keys()
+    for name, value in alone.inputs.items():
+        torch.testing.assert_close(value, among.inputs[name], rtol=1e-4, atol=1e-4)
+    assert alone.conditions == among.conditions
+    np.testing.assert_array_equal(alone.y, among.y)
+    if alone.pixels is not None:
+        np.testing.assert_array_equal(alone.pixels, among.pixels)
+
+
 def test_the_first_examples_come_with_their_truth():
     for card in CARDS:
         model = zoo.load(card.ref)

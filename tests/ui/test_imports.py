@@ -2,6 +2,7 @@
 
 import sys
 import threading
+from types import SimpleNamespace
 
 import pytest
 
@@ -23,7 +24,7 @@ def new(monkeypatch):
         assert gate.wait(20)
         return real(name)
 
-    monkeypatch.setattr(imports.importlib, "import_module", slowly)
+    monkeypatch.setattr(imports, "importlib", SimpleNamespace(import_module=slowly))  # other threads import meanwhile
     yield gate
     gate.set()
     for thread in threads:

@@ -105,7 +105,7 @@ def _input(model: Model) -> Asked:
     return _numbered(model, kind)
 
 
-@kept(known=models.KNOWN)
+@kept(known=models.KNOWN, small=True)
 def _fed(model: Model, key: str, _given: Any, _second: str | None) -> Feed:
     return feed(model, _given, text_b=_second).without_model()
 
@@ -138,4 +138,4 @@ def example_of(model: Model, index: int, time: float) -> Feed:
 
 @kept(known=models.KNOWN)
 def _example(model: Model, index: int, time: float) -> Feed:
-    return sample(model, index + 1, time=time).rows(index, index + 1).without_model()
+    return sample(model, index + 1, time=time, first=index).without_model()

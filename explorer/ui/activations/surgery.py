@@ -165,7 +165,7 @@ def _good(text: str) -> list[str]:
     return good
 
 
-@kept()
+@kept(small=True)
 def _names(ref: str, _model: Model) -> frozenset[str]:
     with _model.borrow() as net:
         return frozenset(name for name, _ in net.named_modules() if name)

@@ -83,7 +83,8 @@ def _examples(model: Model, asked: Asked) -> Examples:
     own = "" if dataset(model) is not None else asked.key
     if model.card.task == "image-classification":
         return make()  # nothing is prepared yet
-    return worked_out(("wants-examples", asked.ref, _time(), own), make, "Preparing the examples …")
+    price = Price(("wants-examples", asked.ref), wanting.MOST)
+    return worked_out(("wants-examples", asked.ref, _time(), own), make, "Preparing the examples …", price)
 
 
 def _profile(model: Model, asked: Asked, given: Examples) -> Profile:

@@ -43,6 +43,7 @@ class Asked:
         return self.given if isinstance(self.given, str) else ""
 
 
+BROWSE = "browse-texts"  # the key of what opens the test texts
 KNOWN = models.KNOWN | {Asked: lambda asked: (asked.ref, asked.key, asked.second)}
 
 
@@ -56,8 +57,7 @@ def question(model: Model) -> Asked:
     usual = test.texts[USUAL.get(test.name, 0)] if test else ENGLISH
     text = _box("Text", "text", usual, model)
     if test:
-        with st.popover("Take one of the test texts", icon=":material/format_list_bulleted:", width="stretch"):
-            _browse(test)
+        _browse(test)
     second = None
     if model.kind != "decoder":
         if model.kind == "encoder-decoder":
@@ -105,6 +105,17 @@ def texts_of(model: Model) -> data.Dataset | None:
 
 @st.fragment
 def _browse(test: data.Dataset) -> None:
+    """Test texts to choose from; drawn once it is open."""
+    box = st.popover(
+        "Take one of the test texts", icon=":material/format_list_bulleted:", width="stretch", key=BROWSE,
+        on_change="rerun",
+    )  # fmt: skip
+    if box.open:
+        with box:
+            _texts(test)
+
+
+def _texts(test: data.Dataset) -> None:
     pages = (len(test.texts) - 1) // 8 + 1
     page = number_input(f"Page, of {pages}", 1, pages, 1, key="texts-page")
     for index in range((page - 1) * 8, min(page * 8, len(test.texts))):
@@ -116,6 +127,7 @@ def _browse(test: data.Dataset) -> None:
 def _take(text: str) -> None:
     st.session_state["text"] = text
     st.session_state["text_b"] = ""
+    st.session_state[BROWSE] = False
 
 
 def _read_as(model: TextModel, text: str, second: str | None) -> None:

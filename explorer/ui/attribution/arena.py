@@ -31,7 +31,7 @@ def arena(model: Model, question: Question, methods: dict[str, Settings]) -> Non
     if not methods:
         st.info("Choose at least one method on the left.", icon=":material/arrow_back:")
         return
-    afford(model, methods)
+    afford(model, methods, question)
     with st.spinner("Asking …", show_time=True):
         answers = ask(question, methods)
     found = [answer for answer in answers if answer.found]

@@ -4,8 +4,9 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from explorer.attribution import METHODS, unfit
-from explorer.attribution.arena import DEFAULT, Settings, estimate, fitting, settled
+from explorer.attribution.arena import DEFAULT, Question, Settings, estimate, fitting, settled
 from explorer.params import params
+from explorer.settings import settings
 from explorer.ui.controls import controls
 from explorer.ui.number import number_input
 from explorer.ui.page import plain
@@ -66,9 +67,13 @@ def _settings(name: str) -> Settings:
     return settled(name, controls(entry.make, prefix=f"{name}_"))
 
 
-def afford(model: Model, chosen: dict[str, Settings], times: int = 1) -> None:
-    """Say what the methods will cost; raises AskFirst where that is much and was not agreed to for this network."""
+def afford(model: Model, chosen: dict[str, Settings], question: Question, times: int = 1) -> None:
+    """Say what the methods will cost; raises AskFirst where that is much and was not agreed to for this network.
+
+    On a shared server it has to be agreed to for each question.
+    """
     passes, seconds = estimate(model, chosen)
     passes, seconds = passes * times, seconds * times
     st.caption(f"At most {passes:,} passes through the network, about {lasting(seconds)} here.")
-    ask_first({("maps", model.card.ref, tuple(chosen.items()), times): seconds})
+    about = question.key if settings().shared else model.card.ref
+    ask_first({("maps", about, tuple(chosen.items()), times): seconds})

@@ -25,7 +25,7 @@ def over_training(model: Model, question: Question, methods: dict[str, Settings]
         st.page_link("pages/training.py", label="Train a network", icon=":material/show_chart:")
         return
     run = open_run(f"run:{parsed.name}")
-    afford(model, methods)
+    afford(model, methods, question)
     _film(run, question, methods)
 
 

@@ -12,7 +12,7 @@ from explorer.ui import uploads
 from explorer.ui.kept import kept
 from explorer.ui.models import answered
 from explorer.ui.number import number_input
-from explorer.ui.page import plain
+from explorer.ui.page import guard, plain
 from explorer.ui.pickers import choose
 from explorer.ui.pictures import enlarge
 from explorer.ui.pins import Pin, held
@@ -21,6 +21,7 @@ from explorer.zoo.model import Model
 
 SIDE = 224  # pixels on the screen
 THUMB, SHOWN = 72, 18  # of the browser: pixels a side, pictures a page
+BROWSE = "browse"  # the key of what opens the test pictures
 TRIED = 1000  # test pictures that the browser knows the answers to, at the most
 
 
@@ -86,14 +87,22 @@ def picture_example(model: Model) -> Example:
         st.session_state["example"] = 0
     with place:
         index = st.slider("Test picture", 0, len(test) - 1, 0, key="example", bind="query-params")
-        with st.popover("Browse the test pictures", icon=":material/grid_view:", width="stretch"):
-            _browse(model, test)
+        _browse(model, test)
     return of_test(model, test, index)
 
 
 @st.fragment
 def _browse(model: Model, test: data.Dataset) -> None:
-    """Test pictures by how they were answered: right, wrong, or taken for a certain class."""
+    """Test pictures by how they were answered, right, wrong, or taken for a certain class; drawn once it is open."""
+    box = st.popover(
+        "Browse the test pictures", icon=":material/grid_view:", width="stretch", key=BROWSE, on_change="rerun"
+    )
+    if box.open:
+        with box, guard():
+            _pictures(model, test)
+
+
+def _pictures(model: Model, test: data.Dataset) -> None:
     probabilities = _answers(model)
     predicted, truth = probabilities.argmax(1), test.y[: len(probabilities)]
     names = ("any", *test.labels)
@@ -118,7 +127,7 @@ def _browse(model: Model, test: data.Dataset) -> None:
                 told = f"{test.labels[truth[index]]}, called {test.labels[predicted[index]]}"
                 st.image(enlarge(test.x[index], THUMB), width=THUMB, output_format="PNG", alt=told)
                 wrong = predicted[index] != truth[index]
-                st.button(
+                if st.button(
                     f":{'orange' if wrong else 'gray'}[{index}]",
                     key=f"browse-{index}",
                     help=plain(f"{told}, {probabilities[index].max():.0%} sure"),
@@ -126,11 +135,13 @@ def _browse(model: Model, test: data.Dataset) -> None:
                     args=(int(index),),
                     width="stretch",
                     type="tertiary",
-                )
+                ):
+                    st.rerun(scope="app")  # what shows it stands outside this fragment
 
 
 def _take(index: int) -> None:
     st.session_state["example"] = index
+    st.session_state[BROWSE] = False
 
 
 def _answers(model: Model) -> np.ndarray:

@@ -27,7 +27,7 @@ def sanity(model: Model, question: Question, methods: dict[str, Settings]) -> No
         st.info("Choose at least one method on the left.", icon=":material/arrow_back:")
         return
     if not _cascade.held(question, plain_methods):
-        afford(model, dict.fromkeys(plain_methods, ()), STEPS + 1)
+        afford(model, dict.fromkeys(plain_methods, ()), question, STEPS + 1)
     with st.spinner("Forgetting …", show_time=True):
         found = _cascade(question, plain_methods)
     _film(found, question.example.mask)
