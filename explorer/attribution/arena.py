@@ -91,7 +91,7 @@ def ask(question: Question, methods: Mapping[str, Settings], seconds: float = SE
 
 def marks(question: Question, methods: Mapping[str, Settings], repeats: int = 0) -> list[Measured | None]:
     """The measures of every method's answer, all in one turn; None where it has none."""
-    keys = [_place(question, method, values, repeats) for method, values in methods.items()]
+    keys = [_marked_at(question, method, values, repeats) for method, values in methods.items()]
     with nullcontext() if all(map(ANSWERS.holds, keys)) else TURNS.take():
         return [
             None if answer.found is None else ANSWERS.get(key, lambda answer=answer: _marked(question, answer, repeats))
@@ -99,15 +99,27 @@ def marks(question: Question, methods: Mapping[str, Settings], repeats: int = 0)
         ]
 
 
+def unanswered(question: Question, methods: Mapping[str, Settings]) -> dict[str, Settings]:
+    """The methods whose answers are not kept."""
+    return {
+        method: values for method, values in methods.items() if not ANSWERS.holds(_kept_at(question, method, values))
+    }
+
+
+def _kept_at(question: Question, method: str, values: Settings) -> Hashable:
+    """Where an answer is kept."""
+    return "answer", _of(question, method).key, method, values
+
+
 def unmarked(question: Question, methods: Mapping[str, Settings], repeats: int = 0) -> dict[str, Settings]:
     """The methods whose answers' measures are not kept."""
     return {
         method: values for method, values in methods.items()
-        if not ANSWERS.holds(_place(question, method, values, repeats))
+        if not ANSWERS.holds(_marked_at(question, method, values, repeats))
     }  # fmt: skip
 
 
-def _place(question: Question, method: str, values: Settings, repeats: int) -> Hashable:
+def _marked_at(question: Question, method: str, values: Settings, repeats: int) -> Hashable:
     """Where the measures of an answer are kept."""
     return "marks", _of(question, method).key, method, values, repeats
 
@@ -126,7 +138,7 @@ def _ask(question: Question, method: str, values: Settings, seconds: float, case
         return Answer(method, explain(seeded, method, seconds, **dict(values)))
 
     try:
-        return ANSWERS.get(("answer", asked.key, method, values), make)
+        return ANSWERS.get(_kept_at(question, method, values), make)
     except ExplorerError as error:  # not kept: there may be time or memory the next time
         return Answer(method, None, error)
 

@@ -115,9 +115,7 @@ def look() -> None:
 
 @contextmanager
 def guard() -> Iterator[None]:
-    """Show an ExplorerError, or a lack of memory, as its sentence, and AskFirst as its button.
-
-    What was drawn before it stays.
+    """Show an ExplorerError, or a lack of memory, as its sentence; what was drawn before it, or asks first, stays.
 
     Also a decorator, `@guard()`, for the body of a fragment, which runs again without its page.
     """
@@ -125,8 +123,8 @@ def guard() -> Iterator[None]:
         yield
     except ExplorerError as error:
         refuse(error)
-    except AskFirst as ask:
-        ask.show()
+    except AskFirst:
+        pass  # its button is there
     except (MemoryError, RuntimeError) as error:
         if not out_of_memory(error):
             raise

@@ -38,7 +38,7 @@ class Price:
 
 
 class AskFirst(Exception):
-    """Work that takes long, and that nobody has agreed to."""
+    """Work that takes long, and that nobody has agreed to: its button is drawn where it would have been shown."""
 
     def __init__(self, keys: frozenset[Hashable], seconds: float) -> None:
         super().__init__(f"about {lasting(seconds)}")
@@ -47,7 +47,7 @@ class AskFirst(Exception):
     def show(self) -> None:
         """The price, and the button that agrees to it."""
         name = blake2b(repr(sorted(map(repr, self.keys))).encode(), digest_size=8).hexdigest()
-        others = " Others compute on this server too, so it is not begun unasked." if settings().shared else ""
+        why = "Others compute on this server too" if settings().shared else "That is long to wait for"
         with st.container(horizontal=True, vertical_alignment="center"):
             st.button(
                 f"Work it out: about {lasting(self.seconds)}",
@@ -56,18 +56,21 @@ class AskFirst(Exception):
                 on_click=_agree,
                 args=(self.keys,),
             )
-            st.caption(f"This takes about {lasting(self.seconds)} here.{others}", width="content")
+            st.caption(f"{why}, so it is not begun unasked.", width="content")
 
 
 def ask_first(works: Mapping[Hashable, float]) -> None:
-    """Raise AskFirst where works, keys of what is kept with their seconds, take longer than a page does unasked.
+    """Draw a button here and raise AskFirst where works take longer than a page does unasked.
 
+    works: keys under which something is kept, with the seconds that it takes; `guard` leaves out what would follow.
     What is kept already, or was agreed to in this session, costs nothing.
     """
     due = frozenset(key for key in works if not ANSWERS.holds(key))
     seconds = sum(works[key] for key in due)
     if seconds > _unasked() and not due <= st.session_state.get(AGREED, set()):
-        raise AskFirst(due, seconds)
+        asked = AskFirst(due, seconds)
+        asked.show()
+        raise asked
 
 
 def _unasked() -> float:

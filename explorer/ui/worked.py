@@ -19,7 +19,7 @@ def worked_out(
     """What `make` gives, kept under a key; it is told how to say the share that is done.
 
     Saying the share lets Streamlit end the work where the person has moved on. price: what it costs; where that is
-    much, AskFirst is raised, which `guard` shows as a button, until the person has agreed.
+    much, a button is drawn and AskFirst raised until the person has agreed.
     """
     if price:
         ask_first({key: price.seconds})

@@ -23,6 +23,7 @@ def here(monkeypatch):
     monkeypatch.setattr(price, "settings", lambda: found)
     monkeypatch.setattr(st, "session_state", state)
     monkeypatch.setattr(price, "_paces", {})
+    monkeypatch.setattr(AskFirst, "show", lambda asked: None)
     return SimpleNamespace(held=held, turns=turns, settings=found)
 
 

@@ -43,7 +43,7 @@ class Asked:
         return self.given if isinstance(self.given, str) else ""
 
 
-BROWSE = "browse-texts"  # the key of what opens the test texts
+BROWSE, TAKEN = "browse-texts", "text-taken"  # in the session: whether the test texts are open; which one was taken
 KNOWN = models.KNOWN | {Asked: lambda asked: (asked.ref, asked.key, asked.second)}
 
 
@@ -53,6 +53,8 @@ def question(model: Model) -> Asked:
         example = picture_example(model)
         shown(model, example)
         return Asked(model.card.ref, example.key, example.pixels)
+    if TAKEN in st.session_state:
+        st.session_state["text"], st.session_state["text_b"] = st.session_state.pop(TAKEN), ""
     test = texts_of(model)
     usual = test.texts[USUAL.get(test.name, 0)] if test else ENGLISH
     text = _box("Text", "text", usual, model)
@@ -106,6 +108,8 @@ def texts_of(model: Model) -> data.Dataset | None:
 @st.fragment
 def _browse(test: data.Dataset) -> None:
     """Test texts to choose from; drawn once it is open."""
+    if TAKEN in st.session_state:
+        st.rerun(scope="app")  # the box stands outside this fragment
     box = st.popover(
         "Take one of the test texts", icon=":material/format_list_bulleted:", width="stretch", key=BROWSE,
         on_change="rerun",
@@ -120,13 +124,11 @@ def _texts(test: data.Dataset) -> None:
     page = number_input(f"Page, of {pages}", 1, pages, 1, key="texts-page")
     for index in range((page - 1) * 8, min(page * 8, len(test.texts))):
         text = test.texts[index]
-        if st.button(plain(text), key=f"take-text-{index}", on_click=_take, args=(text,), type="tertiary"):
-            st.rerun(scope="app")  # the box stands outside this fragment
+        st.button(plain(text), key=f"take-text-{index}", on_click=_take, args=(text,), type="tertiary")
 
 
 def _take(text: str) -> None:
-    st.session_state["text"] = text
-    st.session_state["text_b"] = ""
+    st.session_state[TAKEN] = text
     st.session_state[BROWSE] = False
 
 

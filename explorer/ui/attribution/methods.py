@@ -4,7 +4,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from explorer.attribution import METHODS, unfit
-from explorer.attribution.arena import DEFAULT, Question, Settings, estimate, fitting, settled
+from explorer.attribution.arena import DEFAULT, Question, Settings, estimate, fitting, settled, unanswered
 from explorer.params import params
 from explorer.settings import settings
 from explorer.ui.controls import controls
@@ -68,12 +68,13 @@ def _settings(name: str) -> Settings:
 
 
 def afford(model: Model, chosen: dict[str, Settings], question: Question, times: int = 1) -> None:
-    """Say what the methods will cost; raises AskFirst where that is much and was not agreed to for this network.
+    """Say what the methods cost; raises AskFirst where what is not kept costs much, and was not agreed to.
 
-    On a shared server it has to be agreed to for each question.
+    It is agreed to for a network, on a shared server for each question. times: how often each method is asked; the
+    answers kept are those of the first time.
     """
-    passes, seconds = estimate(model, chosen)
-    passes, seconds = passes * times, seconds * times
+    passes, seconds = (times * value for value in estimate(model, chosen))
+    due = times * estimate(model, unanswered(question, chosen) if times == 1 else chosen)[1]
     st.caption(f"At most {passes:,} passes through the network, about {lasting(seconds)} here.")
     about = question.key if settings().shared else model.card.ref
-    ask_first({("maps", about, tuple(chosen.items()), times): seconds})
+    ask_first({("maps", about, tuple(chosen.items()), times): due})

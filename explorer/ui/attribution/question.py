@@ -21,7 +21,7 @@ from explorer.zoo.model import Model
 
 SIDE = 224  # pixels on the screen
 THUMB, SHOWN = 72, 18  # of the browser: pixels a side, pictures a page
-BROWSE = "browse"  # the key of what opens the test pictures
+BROWSE, TAKEN = "browse", "browse-taken"  # in the session: whether the test pictures are open; which one was taken
 TRIED = 1000  # test pictures that the browser knows the answers to, at the most
 
 
@@ -83,7 +83,8 @@ def picture_example(model: Model) -> Example:
         noise = np.random.default_rng(0).normal(128, 40, (*model.card.shape[1:], 3)).clip(0, 255).astype(np.uint8)
         place.info("Bring a picture: this network's own data are not here. Until then it is shown noise.")
         return Example("noise", noise)
-    if st.session_state.get("example", 0) >= len(test):
+    st.session_state["example"] = st.session_state.pop(TAKEN, st.session_state.get("example", 0))
+    if st.session_state["example"] >= len(test):
         st.session_state["example"] = 0
     with place:
         index = st.slider("Test picture", 0, len(test) - 1, 0, key="example", bind="query-params")
@@ -94,6 +95,8 @@ def picture_example(model: Model) -> Example:
 @st.fragment
 def _browse(model: Model, test: data.Dataset) -> None:
     """Test pictures by how they were answered, right, wrong, or taken for a certain class; drawn once it is open."""
+    if TAKEN in st.session_state:
+        st.rerun(scope="app")  # what shows it stands outside this fragment
     box = st.popover(
         "Browse the test pictures", icon=":material/grid_view:", width="stretch", key=BROWSE, on_change="rerun"
     )
@@ -107,8 +110,11 @@ def _pictures(model: Model, test: data.Dataset) -> None:
     predicted, truth = probabilities.argmax(1), test.y[: len(probabilities)]
     names = ("any", *test.labels)
     which = one_of("Answered", ["all", "right", "wrong"], default="all", key="browse-how")
-    true = choose("True class", names, "any", "browse-true", str)
-    called = choose("Called", names, "any", "browse-called", str)
+    left, middle, right = st.columns(3)
+    with left:
+        true = choose("True class", names, "any", "browse-true", str)
+    with middle:
+        called = choose("Called", names, "any", "browse-called", str)
     fits = {"all": np.full(len(truth), True), "right": predicted == truth, "wrong": predicted != truth}[which]
     if true != "any":
         fits = fits & (truth == test.labels.index(true))
@@ -119,15 +125,16 @@ def _pictures(model: Model, test: data.Dataset) -> None:
         st.caption("There is no such picture in the test split.")
         return
     pages = (len(found) - 1) // SHOWN + 1
-    page = number_input(f"Page, of {pages}", 1, pages, 1, key=f"browse-page-{which}-{true}-{called}",
-                           bind="query-params")  # fmt: skip
+    with right:
+        page = number_input(f"Page, of {pages}", 1, pages, 1, key=f"browse-page-{which}-{true}-{called}",
+                            bind="query-params")  # fmt: skip
     with st.container(horizontal=True, gap="small"):
         for index in found[(page - 1) * SHOWN : page * SHOWN]:
             with st.container(width=THUMB + 8, gap=None):
                 told = f"{test.labels[truth[index]]}, called {test.labels[predicted[index]]}"
                 st.image(enlarge(test.x[index], THUMB), width=THUMB, output_format="PNG", alt=told)
                 wrong = predicted[index] != truth[index]
-                if st.button(
+                st.button(
                     f":{'orange' if wrong else 'gray'}[{index}]",
                     key=f"browse-{index}",
                     help=plain(f"{told}, {probabilities[index].max():.0%} sure"),
@@ -135,12 +142,11 @@ def _pictures(model: Model, test: data.Dataset) -> None:
                     args=(int(index),),
                     width="stretch",
                     type="tertiary",
-                ):
-                    st.rerun(scope="app")  # what shows it stands outside this fragment
+                )
 
 
 def _take(index: int) -> None:
-    st.session_state["example"] = index
+    st.session_state[TAKEN] = index
     st.session_state[BROWSE] = False
 
 
