@@ -104,7 +104,8 @@ async def crowd(options: Options) -> list[Row]:
         Row("there: control → the page has run, p50 / p95", _both(moved), "≤ 0.2 s / ≤ 1 s"),
         Row("there: the same by page", pages),
         Row("there: to another page, p50 / p95", _both(gone)),
-        Row("there: what takes long, and is begun by a button, p50 / p95", f"{_both(agreed)} ({len(agreed)})"),
+        Row("there: what takes long, and is begun by a button, p50 / p95",
+            f"{_both(agreed)} ({len(agreed)}; {sum(person.asked for person in people)} moves ended at such a button)"),
         Row("there: the server's processor time, all of it, by move",
             f"{worked / max(1, acts + len(seen.drawn)):.2f} s"),
         Row(f"there: control → drawn in {options.browsers} Chromium, p50 / p95", _both(seen.drawn), "≤ 0.2 s / ≤ 1 s"),
@@ -122,6 +123,7 @@ class Person:
         self.moved: list[float] = []
         self.gone: list[float] = []
         self.agreed: list[float] = []
+        self.asked = 0  # moves after which the page asks before it goes on
         self.at: dict[str, list[float]] = {}  # page → seconds of its moves
         self.stayed = 0.0  # seconds
         self.lost = ""
@@ -153,6 +155,7 @@ class Person:
             self.agreed.append(await self.session.press(self.chance.choice(asks)))
         elif took := await self.session.move(self.chance.choice(there), self.chance):
             self.moved.append(took)
+            self.asked += bool(self.session.asks())
             self.at.setdefault(self.session.page, []).append(took)
 
 
