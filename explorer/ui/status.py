@@ -8,6 +8,7 @@ from explorer.settings import settings
 from explorer.ui.page import guard
 from explorer.ui.presence import be_here
 
+HELD = "\u00a0"  # a space at which no line is broken: on a phone a fact goes to the next line as a whole
 EVERY, WITH_MANY = 3, 10  # seconds, on one's own server and on a shared one
 
 
@@ -19,7 +20,7 @@ def status() -> None:
 @guard()
 def _line() -> None:
     be_here()
-    line = "\u2003".join(f":material/{icon}: {text}" for icon, text in facts())
+    line = "\u2003".join(f":material/{icon}: {text}".replace(" ", HELD) for icon, text in facts())
     st.caption(line, text_alignment="right")
 
 

@@ -83,8 +83,9 @@ def picture_example(model: Model) -> Example:
         noise = np.random.default_rng(0).normal(128, 40, (*model.card.shape[1:], 3)).clip(0, 255).astype(np.uint8)
         place.info("Bring a picture: this network's own data are not here. Until then it is shown noise.")
         return Example("noise", noise)
-    st.session_state["example"] = st.session_state.pop(TAKEN, st.session_state.get("example", 0))
-    if st.session_state["example"] >= len(test):
+    if TAKEN in st.session_state:
+        st.session_state["example"] = st.session_state.pop(TAKEN)
+    if st.session_state.get("example", 0) >= len(test):
         st.session_state["example"] = 0
     with place:
         index = st.slider("Test picture", 0, len(test) - 1, 0, key="example", bind="query-params")
