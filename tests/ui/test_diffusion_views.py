@@ -53,6 +53,22 @@ def test_the_reference_of_samplers_is_kept_by_its_end_alone(monkeypatch):
     assert [(wish.sampler, wish.steps) for wish in drawn] == [("ddim", 30)]
 
 
+def test_a_reference_that_is_dear_is_not_drawn_on_a_shared_server(monkeypatch):
+    from explorer.settings import settings
+    from explorer.ui.diffusion import samplers
+
+    monkeypatch.setenv("EXPLORER_SHARED", "1")
+    settings.cache_clear()
+    about = {"model": DIGITS, "view": "Samplers", "seed": "78"}
+    app = open_app("pages/diffusion.py", **about)
+    assert [one.key for one in app.toggle if one.key == "finest"]  # it may be asked for
+    monkeypatch.setattr(samplers, "DEAR", 0.0)
+    app = open_app("pages/diffusion.py", **about, finest="true")
+    assert not [one for one in app.toggle if one.key == "finest"]
+    assert any("too long on a server" in one.value for one in app.caption)
+    assert not app.exception
+
+
 def test_a_network_that_no_sampler_suits_is_refused(tmp_path):
     with pytest.raises(ExplorerError, match="DDPM: diffusers gives it no laplace noise schedule"):
         fitting_samplers(zoo.load(nets.save(tmp_path / "net", "free", beta_schedule="laplace")))

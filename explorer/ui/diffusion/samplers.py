@@ -13,6 +13,7 @@ from explorer.diffusion.sample import MOST_STEPS
 from explorer.diffusion.samplers import evaluations
 from explorer.diffusion.wish import Wish, fulfil
 from explorer.settings import settings
+from explorer.store import ANSWERS
 from explorer.ui.controls import controls
 from explorer.ui.diffusion.cloud import clouds
 from explorer.ui.diffusion.drawn import drawn, named, track, works
@@ -29,6 +30,7 @@ NONE = "none"
 USUAL = (("ddim", 5), ("ddim", 20), ("dpm_solver", 10), ("ddpm", 50))
 FLOWING = (("flow", 3), ("flow", 10), ("flow", 50), (NONE, 20))
 CHEAP = 20.0  # seconds that the reference may take without being asked for
+DEAR = 8.0  # seconds above which a shared server doesn't draw it
 
 
 def samplers(model: Denoiser, wish: Wish) -> None:
@@ -86,6 +88,10 @@ def _table(model: Denoiser, wish: Wish, wishes: list[Wish], found: list[Trajecto
     expected = pace * MOST_STEPS
     cheap = 0 if settings().shared else CHEAP  # a thousand steps are nothing to do for everybody who looks in
     key = ("end", finest)
+    if settings().shared and expected > DEAR and not ANSWERS.holds(key):
+        st.caption(f"A comparison with {MOST_STEPS:,} steps takes about {lasting(expected)} here, too long on a server "
+                   "that others use too: draw fewer samples, or points or digits.")  # fmt: skip
+        return
     if expected > cheap:
         label = f"Compare with {MOST_STEPS:,} steps: about {lasting(expected)}"
         if not st.toggle(label, key="finest", bind="query-params", on_change=agree, args=(key,)):
