@@ -84,7 +84,7 @@ def _table(model: Denoiser, wish: Wish, wishes: list[Wish], found: list[Trajecto
     st.markdown("**What each costs, and how far it ends from a very fine one**")
     exact = fitting_samplers(model)[0]
     finest = replace(wish, sampler=exact, steps=MOST_STEPS)
-    pace = max(one.seconds / len(one.answers) for one in found)
+    pace = min(one.seconds / len(one.answers) for one in found)  # more than that is a cold start
     expected = pace * MOST_STEPS
     cheap = 0 if settings().shared else CHEAP  # a thousand steps are nothing to do for everybody who looks in
     key = ("end", finest)
