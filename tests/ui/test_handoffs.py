@@ -38,7 +38,7 @@ def test_calls_from_several_threads_come_in_the_order_of_each(session):
     loop.run_until_complete(asyncio.sleep(0))
     for name in "ab":
         assert [number for one, number in seen if one == name] == list(range(200))
-    assert len(woken) == 1  # the loop was told once of all of them
+    assert len(woken) <= 2  # of four hundred calls the loop was told once, or once by each thread
 
 
 def test_what_comes_while_the_loop_works_is_done_too(session):
