@@ -8,7 +8,6 @@ from explorer.settings import settings
 from explorer.ui.page import guard
 from explorer.ui.presence import be_here
 
-HELD = "\u00a0"  # a space at which no line is broken: on a phone a fact goes to the next line as a whole
 EVERY, WITH_MANY = 3, 10  # seconds, on one's own server and on a shared one
 
 
@@ -20,8 +19,9 @@ def status() -> None:
 @guard()
 def _line() -> None:
     be_here()
-    line = "\u2003".join(f":material/{icon}: {text}".replace(" ", HELD) for icon, text in facts())
-    st.caption(line, text_alignment="right")
+    with st.container(horizontal=True, horizontal_alignment="right"):  # on a phone a fact goes to the next line whole
+        for icon, text in facts():
+            st.caption(f":material/{icon}: {text}", width="content")
 
 
 def facts() -> list[tuple[str, str]]:
