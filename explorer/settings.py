@@ -90,7 +90,8 @@ def read(environment: Mapping[str, str]) -> Settings:
         raise _invalid("EXPLORER_SHARED", shared, "0, 1")
     limits = MODES[mode](cores())
     if shared == "1":
-        threads = max(1, min(limits.threads, cores() // limits.turns))  # who computes at once shares the cores
+        together = limits.turns + limits.workers  # who computes at once shares the cores
+        threads = max(1, min(limits.threads, cores() // together))
         limits = replace(limits, upload=min(limits.upload, 20 * MB), seconds=min(limits.seconds, 900), threads=threads,
                          unasked=min(limits.unasked, 1))  # fmt: skip
     for limit in fields(Limits):
@@ -155,7 +156,7 @@ def _tiny(cores: int) -> Limits:
     return Limits(
         parameters=30_000_000, image_side=224, image_pixels=30_000_000, tokens=128, examples=10_000, epochs=50,
         seconds=600, steps=100, job_memory=800 * MB, queue=40, workers=1, idle=300, store=150 * MB, cache=150 * MB,
-        answers=80 * MB, upload=20 * MB, threads=min(cores, 2), turns=2, unasked=6,
+        answers=80 * MB, upload=20 * MB, threads=min(cores, 2), turns=1, unasked=6,
         keep=200 * MB, runs=60, hourly=1800, unseen=86_400, disk=2 * GB,
     )  # fmt: skip
 
@@ -164,7 +165,7 @@ def _cpu(cores: int) -> Limits:
     return Limits(
         parameters=400_000_000, image_side=384, image_pixels=60_000_000, tokens=512, examples=100_000, epochs=200,
         seconds=3600, steps=1000, job_memory=4 * GB, queue=40, workers=1, idle=0, store=2 * GB, cache=1 * GB,
-        answers=500 * MB, upload=200 * MB, threads=min(cores, 8), turns=max(2, cores // 4), unasked=6,
+        answers=500 * MB, upload=200 * MB, threads=min(cores, 8), turns=max(1, cores // 4), unasked=6,
         keep=2 * GB, runs=200, hourly=1800, unseen=7 * 86_400, disk=50 * GB,
     )  # fmt: skip
 

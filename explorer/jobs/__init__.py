@@ -6,11 +6,13 @@ import threading
 from explorer.jobs.engine import Engine, JobStatus
 from explorer.jobs.local import LocalEngine
 from explorer.settings import settings
+from explorer.turns import TURNS
 
 __all__ = ["Engine", "JobStatus", "LocalEngine", "engine"]
 
 WARM = ("explorer.training.task",)  # what a worker imports before its first job
 GRACE = 20.0  # seconds for what was told to stop: a network that tries its validation split is not to lose its training
+LEAST = 0.25  # of the time, that a job works however many people's pages compute
 _lock = threading.Lock()
 
 
@@ -31,4 +33,13 @@ def _engine() -> Engine:
         WARM,
         GRACE,
         hourly=limits.hourly if shared else 0,
+        share=_share if shared else lambda: 1.0,
     )
+
+
+def _share() -> float:
+    """Of the time, that a job may work: the less, the more people's pages compute, or wait to, just now.
+
+    That it goes behind them where the system shares out the processor is not enough: they share memory and caches.
+    """
+    return max(LEAST, 1 / (1 + TURNS.load))

@@ -29,6 +29,7 @@ class Job:
     stop: str | None = None  # why it is to stop, "" where a person asked; None: it isn't
     started: float | None = None  # time.time(), for people
     began: float = 0.0  # time.monotonic(), for reckoning
+    rested: float = 0.0  # seconds since then that it was told to leave to pages
     outcome: JobStatus | None = None  # how it ended
     closed: bool = False  # on_done has returned, so that the outcome may be seen
     events: list[dict[str, Any]] = field(default_factory=list)
@@ -37,6 +38,11 @@ class Job:
     def begin(self, worker: Any) -> None:
         """It runs from now on."""
         self.worker, self.started, self.began = worker, time.time(), time.monotonic()
+
+    @property
+    def worked(self) -> float:
+        """Seconds since it began, less those that it was told to leave to pages."""
+        return time.monotonic() - self.began - self.rested
 
     def record(self, events: list[dict[str, Any]]) -> None:
         """Take in what it reported."""

@@ -26,6 +26,7 @@ FULL = 0.8  # a worker that still holds this part of a job's memory after it mak
 JOBS = 200  # ended jobs that are remembered
 EVENTS = 50_000  # events that are kept of all ended jobs together
 RECENT = 10  # finished jobs that the usual duration is taken from
+STEP = 0.05  # a change of a job's share of the time that it is not told
 
 log = logging.getLogger("explorer.jobs")
 
@@ -40,6 +41,7 @@ class LocalEngine:
     warm: modules that a worker imports before it takes a job.
     grace: seconds between the request to stop and force.
     hourly: seconds of the workers that one owner may use in an hour; 0: as many as there are.
+    share: of the time, that jobs may work just now; what they are told to rest counts for none of their limits.
     """
 
     def __init__(
@@ -51,6 +53,7 @@ class LocalEngine:
         warm: Sequence[str] = (),
         grace: float = 5.0,
         hourly: float = 0,
+        share: Callable[[], float] = lambda: 1.0,
     ) -> None:
         self._workers, self._queue, self._idle, self._grace = workers, queue, idle, grace
         self._make_worker = lambda: Worker(warm, threads, self._wake)
@@ -61,6 +64,7 @@ class LocalEngine:
         self._ended: deque[Job] = deque()
         self._took: deque[float] = deque(maxlen=RECENT)  # seconds
         self._hourly, self._hour = hourly, Hour()
+        self._share = share
         self._asked = False  # somebody wants a warm worker
         self._closed = False
         self._threads: list[threading.Thread] = []  # one for each worker
@@ -235,7 +239,8 @@ class LocalEngine:
         """Run one job to its end, whatever that is."""
         worker.send({"task": job.task, "request": job.request})
         asked = None  # when it was asked to stop
-        looked = 0.0  # when its memory was looked at
+        looked = job.began  # when its memory was looked at, and what share of the time it may work
+        told = 1.0
         while True:
             message = worker.receive(TICK)
             now = time.monotonic()
@@ -250,11 +255,15 @@ class LocalEngine:
                 error = _sentence("This job", wrong, "Start it again, or make it smaller")
                 return self._end(job, "failed", error=error)
             if now - looked >= TICK:
-                looked, held = now, worker.memory()
+                job.rested += (1 - told) * (now - looked)
+                looked, held, share = now, worker.memory(), self._share()
+                if abs(share - told) > STEP:
+                    worker.send({"share": share})
+                    told = share
                 if held > job.memory:
                     worker.kill()
                     return self._end(job, "failed", error=_too_much(held, job.memory))
-            if job.stop is None and now - job.began > job.seconds:
+            if job.stop is None and job.worked > job.seconds:
                 job.stop = f"Stopped at the time limit of {job.seconds:g} s."
             if job.stop is not None and asked is None:
                 worker.send({"stop": True})
@@ -286,7 +295,7 @@ class LocalEngine:
             )
             job.worker = None
             if job.started is not None:
-                self._hour.add(job.owner, time.monotonic() - job.began, time.monotonic())
+                self._hour.add(job.owner, job.worked, time.monotonic())
             if state == "finished":
                 self._took.append(time.monotonic() - job.began)
             if job.on_done:

@@ -3,6 +3,7 @@
 It speaks JSON lines over the pipes that were its stdin and stdout:
 
     {"task": "package.module:function", "request": {…}}     to it: run this
+    {"share": 0.5}                                          to it: work half of the time, until told otherwise
     {"stop": true}                                          to it: stop what you run
     {"ready": true}                                         from it: the modules are imported
     {"events": [{…}, …]}                                    from it: what was reported since
@@ -33,6 +34,8 @@ from explorer.jobs.thinning import thin
 FLUSH = 0.1  # seconds between two messages with events
 BUFFER = 5000  # events that may wait for a server that doesn't read
 NICE = 10  # a page that somebody waits for goes before a job that takes minutes anyway
+
+REST, RESTS = 0.02, 1.0  # seconds: what is too short to lie down for, and the longest rest
 
 log = logging.getLogger("explorer.jobs.worker")
 encode = json.JSONEncoder(separators=(",", ":")).encode
@@ -88,37 +91,57 @@ class Outbox:
                 os._exit(0)
 
 
+class Pace:
+    """How much of the time a task works, where pages that people wait for want the processor, and when it is to stop."""
+
+    def __init__(self) -> None:
+        self.share = 1.0  # of the time
+        self.stop = threading.Event()
+        self._worked, self._due = time.process_time(), 0.0  # seconds of the processor by now, and those to rest
+
+    def keep(self) -> None:
+        """Rest for as long as the work since the last call allows; a stop ends that."""
+        worked, self._worked = self._worked, time.process_time()
+        self._due += (self._worked - worked) * (1 / self.share - 1)
+        if self._due >= REST:
+            self.stop.wait(min(self._due, RESTS))
+            self._due = 0.0
+
+
 class Jobs:
     """The jobs that the server sends, read by a thread, so that a stop or the server's end is seen at any time."""
 
     def __init__(self, pipe: BinaryIO) -> None:
         self._pipe = pipe
-        self._queue: queue.SimpleQueue[tuple[dict[str, Any], threading.Event]] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[tuple[dict[str, Any], Pace]] = queue.SimpleQueue()
         threading.Thread(target=self._read, name="jobs", daemon=True).start()
 
-    def next(self) -> tuple[dict[str, Any], threading.Event]:
-        """The next job, and the flag that is set when it is to stop."""
+    def next(self) -> tuple[dict[str, Any], Pace]:
+        """The next job, and its pace."""
         return self._queue.get()
 
     def _read(self) -> None:
-        stop = threading.Event()
+        pace = Pace()
         for line in self._pipe:
             command = json.loads(line)
             if "stop" in command:
-                stop.set()
+                pace.stop.set()
+            elif "share" in command:
+                pace.share = command["share"]
             else:
-                stop = threading.Event()
-                self._queue.put((command, stop))
+                pace = Pace()
+                self._queue.put((command, pace))
         os._exit(0)
 
 
-def run(task: str, request: dict[str, Any], report: Callable[[dict[str, Any]], None], stop: threading.Event) -> str:
+def run(task: str, request: dict[str, Any], report: Callable[[dict[str, Any]], None], pace: Pace) -> str:
     """Run one task; returns the message that says how it ended."""
     told = False
 
     def stopping() -> bool:
         nonlocal told
-        told = told or stop.is_set()
+        pace.keep()
+        told = told or pace.stop.is_set()
         return told
 
     try:
@@ -150,9 +173,9 @@ def main(warm: list[str]) -> None:
             log.exception("%s could not be imported ahead of the jobs that may need it", module)
     outbox.post(encode({"ready": True}))
     while True:
-        job, stop = jobs.next()
+        job, pace = jobs.next()
         outbox.begin()
-        outbox.post(run(job["task"], job["request"], outbox.report, stop))
+        outbox.post(run(job["task"], job["request"], outbox.report, pace))
         gc.collect()  # a network is full of cycles, and the next job wants the memory
 
 

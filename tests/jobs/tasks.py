@@ -34,6 +34,16 @@ def tell(request, report, stopping):
     return {"pid": os.getpid()}
 
 
+def burn(request, report, stopping):
+    """Keep the processor busy until told to stop."""
+    report({"pid": os.getpid()})
+    while not stopping():
+        until = time.process_time() + 0.005
+        while time.process_time() < until:
+            pass
+    return {}
+
+
 def pid(request, report, stopping):
     return {"pid": os.getpid(), "threads": os.environ["OMP_NUM_THREADS"]}
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -49,6 +50,32 @@ def test_nothing_starts_before_it_is_needed_and_warm_up_starts_it(opened):
     assert ended(engine, "a").result["pid"] == pid
     engine.close()
     assert workers() == before
+
+
+def test_a_job_leaves_the_rest_of_the_time_to_pages(opened):
+    share = 0.2
+    engine = opened(1, 10, 0, 1, share=lambda: share)
+    engine.submit("tests.jobs.tasks:burn", {}, id="a", owner="a", **LIMITS)
+    process = psutil.Process(told(engine, "a"))
+
+    def worked():
+        """Of the time, in the next second."""
+        began, had = time.monotonic(), sum(process.cpu_times()[:2])
+        time.sleep(1)
+        return (sum(process.cpu_times()[:2]) - had) / (time.monotonic() - began)
+
+    time.sleep(2 * local.TICK)
+    assert worked() < 0.35
+    share = 1.0
+    wait(lambda: worked() > 0.35)
+
+
+def test_what_a_job_leaves_to_pages_is_no_time_of_its_own(opened):
+    engine = opened(1, 10, 0, 1, share=lambda: 0.25)
+    engine.submit("tests.jobs.tasks:burn", {}, id="a", owner="a", seconds=0.5, memory=500 * MB)
+    job = ended(engine, "a")
+    assert "time limit of 0.5 s" in job.error
+    assert job.ended - job.started > local.TICK + (0.5 - local.TICK) / 0.25 - 2 * local.TICK
 
 
 def test_warm_up_keeps_an_idle_worker(opened):
@@ -219,3 +246,9 @@ def test_the_threads_of_a_worker_are_counted_and_soon_sleep_and_its_work_waits_f
     assert told["GOMP_SPINCOUNT"] == "1000"
     assert told["nice"] >= min(os.nice(0) + worker.NICE, 19)
     assert not told["group"] or told["group"].endswith(f"nice {worker.NICE}\n")  # else its nice would not count
+
+
+def test_the_share_of_a_job_falls_with_those_who_compute_on_pages(monkeypatch):
+    for load, share in ((0.0, 1.0), (1.0, 0.5), (30.0, jobs.LEAST)):
+        monkeypatch.setattr(jobs, "TURNS", SimpleNamespace(load=load))
+        assert jobs._share() == share

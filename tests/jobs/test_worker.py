@@ -10,7 +10,7 @@ import time
 from explorer.jobs import worker
 from explorer.jobs.process import ROOT
 from explorer.jobs.thinning import thin
-from explorer.jobs.worker import BUFFER, FLUSH, Outbox, run
+from explorer.jobs.worker import BUFFER, FLUSH, Outbox, Pace, run
 from tests.jobs.conftest import wait
 
 
@@ -87,11 +87,52 @@ def test_an_event_is_what_it_was_when_it_was_reported():
 
 
 def test_a_task_that_ends_by_itself_has_finished_though_it_was_to_stop():
-    stop = threading.Event()
-    stop.set()
+    pace = Pace()
+    pace.stop.set()
     for to, stopped in ((0, False), (1, True)):
-        message = json.loads(run("tests.jobs.tasks:count", {"to": to}, lambda event: None, stop))
+        message = json.loads(run("tests.jobs.tasks:count", {"to": to}, lambda event: None, pace))
         assert message == {"ended": {"result": {"done": 0}, "stopped": stopped}}
+
+
+def burn(seconds):
+    """Keep the processor busy."""
+    until = time.process_time() + seconds
+    while time.process_time() < until:
+        pass
+
+
+def test_a_task_rests_for_what_its_share_leaves_to_others():
+    pace = Pace()
+    began = time.monotonic()
+    for _ in range(10):
+        burn(0.01)
+        pace.keep()
+    alone = time.monotonic() - began
+    pace.share = 0.25
+    began = time.monotonic()
+    for _ in range(10):
+        burn(0.01)
+        pace.keep()
+    assert time.monotonic() - began > alone + 0.2  # of 0.3 s, since the last little rest may still be due
+
+
+def test_what_a_task_waits_itself_is_no_work_of_its_own():
+    pace = Pace()
+    pace.share = 0.01
+    time.sleep(0.2)
+    began = time.monotonic()
+    pace.keep()
+    assert time.monotonic() - began < 1
+
+
+def test_a_stop_ends_a_rest():
+    pace = Pace()
+    pace.share = 0.001
+    burn(0.02)
+    threading.Timer(0.05, pace.stop.set).start()
+    began = time.monotonic()
+    pace.keep()
+    assert time.monotonic() - began < worker.RESTS
 
 
 def test_a_worker_goes_with_its_server_while_it_imports(tmp_path):
