@@ -14,7 +14,7 @@ from explorer.errors import ExplorerError
 from explorer.settings import settings
 
 LOOK = 0.1  # seconds between two looks at whether anybody still waits
-SLICE = 0.15  # seconds after which a computation lets the others go on, if any wait, and lines up again
+SLICE = 0.15  # seconds of the processor that a computation may have had more than one that waits, which then goes on
 PAUSED = 2  # computations that pause at once, or as many as there are turns, before nothing long is begun: each keeps
 # its memory
 LONG = 0.5  # seconds that a computation is expected to take, from which on it is long
@@ -129,7 +129,7 @@ class Turns:
         if now - getattr(self._mine, "looked", -LOOK) >= LOOK:
             self._mine.looked = now
             self.wanted()
-        if self._depth() and self._waiting and now - self._mine.since > SLICE and self._outranked(now):
+        if self._depth() and self._waiting and self._outranked(now):
             self._pause()
 
     def clock(self) -> float:
@@ -209,7 +209,7 @@ class Turns:
         """Whether somebody is waiting who comes before this thread, after what it has had by now."""
         with self._changed:
             other = self._next(pausing=1)
-        return other is not None and other.rank(now) < self._having()
+        return other is not None and other.rank(now) + SLICE < self._having()
 
     def _pause(self) -> None:
         """Let those who wait go on, and line up behind them."""

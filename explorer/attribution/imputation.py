@@ -4,6 +4,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from explorer.turns import TURNS
+
 NOISE = 0.01  # deviation of what is added, in the normalised units of the network's input
 TOLERANCE, ROUNDS = 5e-4, 400
 LOOK = 8  # rounds between two looks at which pictures are solved
@@ -31,6 +33,7 @@ def impute(x: Tensor, removed: Tensor, noise: Tensor | None = None) -> Tensor:
     inside = hole
     for turn in range(ROUNDS):
         if turn % LOOK == 0:
+            TURNS.look()
             going = (size > enough).flatten(1).any(1)
             found[rest[~going]] = guess[~going]
             if not going.any():

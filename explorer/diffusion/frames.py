@@ -7,10 +7,11 @@ import numpy as np
 import torch
 
 from explorer.diffusion.base import Trajectory
+from explorer.turns import TURNS
 from explorer.zoo.denoiser import Denoiser
 
 ACROSS = 5  # samples in a row
-DECODED = 64 * 32 * 32  # pixels that are decoded at once: a large autoencoder takes some kilobytes for each
+DECODED = 16 * 32 * 32  # pixels that are decoded at once: a large autoencoder takes some kilobytes for each
 SLIGHTLY = 1.25  # a believed picture that goes no further beyond ±1 is shown like a real one
 SPREAD = 3.0  # deviations of noise that fit into a picture
 
@@ -90,7 +91,11 @@ def decoded(model: Denoiser, x: np.ndarray) -> np.ndarray:
     """Clean states (N, …) as pictures (N, H, W, C) uint8, or points, a few at a time."""
     few = max(1, DECODED // math.prod(model.card.shape[1:]))
     with model.borrow() as parts, torch.inference_mode():
-        return np.concatenate([model.decode(parts, part.to(model.device)) for part in torch.tensor(x).split(few)])
+        pixels = []
+        for part in torch.tensor(x).split(few):
+            TURNS.look()
+            pixels.append(model.decode(parts, part.to(model.device)))
+        return np.concatenate(pixels)
 
 
 def side_by_side(pixels: np.ndarray) -> np.ndarray:

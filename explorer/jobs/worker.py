@@ -92,7 +92,7 @@ class Outbox:
 
 
 class Pace:
-    """How much of the time a task works, where pages that people wait for want the processor, and when it is to stop."""
+    """How much of the time a task works, the rest being left to pages, and when it is to stop."""
 
     def __init__(self) -> None:
         self.share = 1.0  # of the time

@@ -53,7 +53,7 @@ class Model:
             raise ExplorerError("The pictures", "there are none", "Give one at least")
         return torch.cat(ready).to(self.device, torch.float32)
 
-    def predict(self, x: Any, batch: int = 256) -> np.ndarray:
+    def predict(self, x: Any, batch: int = 64) -> np.ndarray:
         """Class probabilities (N, classes) of pictures or points, `batch` at a time."""
         if self.card.task == "points-classification":
             x, several = np.atleast_2d(np.asarray(x)), True
