@@ -25,6 +25,7 @@ class Store:
     def __init__(self, limit: Callable[[], int]) -> None:
         self._limit = limit
         self._held: OrderedDict[Hashable, tuple[Any, int]] = OrderedDict()  # value, bytes; the newest used last
+        self._bytes = 0  # of all that is held
         self._gates: dict[Hashable, threading.Lock] = {}  # keys that are being made
         self._lock = threading.Lock()
 
@@ -60,17 +61,18 @@ class Store:
     def nbytes(self) -> int:
         """Bytes held now."""
         with self._lock:
-            return sum(size for _, size in self._held.values())
+            return self._bytes
 
     def drop(self, key: Hashable) -> None:
         """Let a value be made anew by whoever asks next."""
         with self._lock:
-            self._held.pop(key, None)
+            self._forget(key)
 
     def clear(self) -> None:
         """Drop everything."""
         with self._lock:
             self._held.clear()
+            self._bytes = 0
 
     @staticmethod
     def _queue(gate: threading.Lock) -> None:
@@ -94,11 +96,16 @@ class Store:
         if size > limit:
             return
         with self._lock:
+            self._forget(key)
             self._held[key] = value, size
-            total = sum(size for _, size in self._held.values())
-            while total > limit:
-                _, (_, oldest) = self._held.popitem(last=False)
-                total -= oldest
+            self._bytes += size
+            while self._bytes > limit:
+                self._forget(next(iter(self._held)))
+
+    def _forget(self, key: Hashable) -> None:
+        """Within the lock."""
+        _, size = self._held.pop(key, (None, 0))
+        self._bytes -= size
 
 
 def weight(value: Any) -> int:

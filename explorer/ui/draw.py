@@ -11,7 +11,7 @@ import pandas as pd
 import pyarrow as pa
 import streamlit as st
 
-from explorer.charts import theme
+from explorer.charts import quick, theme
 from explorer.content import Known, digest
 from explorer.settings import settings
 from explorer.store import Store
@@ -87,3 +87,4 @@ def _named(data: Any, **options: Any) -> Any:
 alt.data_transformers.register("named", _named)
 alt.data_transformers.enable("named")
 alt.theme.enable(theme.explorer.__name__)
+quick.mend()
