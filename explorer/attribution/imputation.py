@@ -1,5 +1,8 @@
 """Fill in the pixels that were taken out, without giving the class away by the shape of the hole."""
 
+import functools
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -24,23 +27,37 @@ def impute(x: Tensor, removed: Tensor, noise: Tensor | None = None) -> Tensor:
     hole = removed[:, None].to(x.dtype)  # (N, 1, H, W)
     known = x * (1 - hole)  # (N, C, H, W)
     within = hole * _neighbours(torch.ones_like(hole))  # the sums of the weights that lie inside the picture
-    found = torch.zeros_like(known)
-    rest = torch.arange(len(known), device=x.device)  # the pictures that are not solved yet
+    found, rest = torch.zeros_like(known), torch.arange(len(known), device=x.device)
     guess, residual = torch.zeros_like(known), hole * _neighbours(known)
-    direction = residual.clone()
     size = _dot(residual, residual)
-    enough = TOLERANCE**2 * size
-    inside = hole
-    for turn in range(ROUNDS):
-        if turn % LOOK == 0:
-            TURNS.look()
-            going = (size > enough).flatten(1).any(1)
-            found[rest[~going]] = guess[~going]
-            if not going.any():
-                break
-            rest, guess, residual, direction, size, enough, inside, within = (
-                part[going] for part in (rest, guess, residual, direction, size, enough, inside, within)
-            )
+    state = rest, guess, residual, residual.clone(), size, TOLERANCE**2 * size, hole, within
+    for _ in range(ROUNDS // LOOK):
+        TURNS.look()
+        state = _graph(known.shape[1])(found, *state)
+        if not len(state[0]):
+            break
+    filled = known + hole * found
+    return filled if noise is None else filled + hole * noise
+
+
+@functools.cache
+def _graph(channels: int) -> Callable[..., tuple[Tensor, ...]]:
+    """`_go_on` without Python, for which each of its hundred little operations would wait beside a busy page."""
+    square = torch.rand(2, channels, 8, 8)
+    size, hole = torch.ones(2, channels, 1, 1), torch.ones(2, 1, 8, 8)
+    state = torch.arange(2), square.clone(), square.clone(), square.clone(), size, 0 * size, hole, hole
+    return torch.jit.trace(_go_on, (torch.zeros_like(square), *state), check_trace=False)
+
+
+def _go_on(
+    found: Tensor, rest: Tensor, guess: Tensor, residual: Tensor, direction: Tensor, size: Tensor, enough: Tensor,
+    inside: Tensor, within: Tensor,
+) -> tuple[Tensor, ...]:  # fmt: skip
+    """LOOK rounds of conjugate gradients; writes the guesses into `found`, gives the state of what isn't solved yet.
+
+    found: (N, C, H, W). rest: (M,) the places in it of those that are not solved yet, to which all others belong.
+    """
+    for _ in range(LOOK):
         image = (within * direction).addcmul_(inside, _neighbours(direction), value=-1)  # of what is 0 outside the hole
         step = size / _dot(direction, image).clamp_min(1e-30)
         guess.addcmul_(step, direction)
@@ -48,10 +65,9 @@ def impute(x: Tensor, removed: Tensor, noise: Tensor | None = None) -> Tensor:
         fresh = _dot(residual, residual)
         direction.mul_(fresh / size.clamp_min(1e-30)).add_(residual)
         size = fresh
-    else:
-        found[rest] = guess
-    filled = known + hole * found
-    return filled if noise is None else filled + hole * noise
+    found[rest] = guess
+    going = (size > enough).flatten(1).any(1)
+    return tuple(part[going] for part in (rest, guess, residual, direction, size, enough, inside, within))
 
 
 def _neighbours(values: Tensor) -> Tensor:
