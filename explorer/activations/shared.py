@@ -137,7 +137,7 @@ def opened_net(model: Model, fresh: int | None = None) -> Iterator[nn.Module]:
                 f"{model.card.ref} with new weights", "only architectures of this project are drawn anew here",
                 "Compare with shuffled examples instead",
             )  # fmt: skip
-        blank = copy.deepcopy(net)
+        blank = copy.deepcopy(net).to(memory_format=torch.contiguous_format)  # random numbers go by places in memory
     initialise(blank, torch.Generator().manual_seed(fresh))
     yield blank.to(model.device)
 

@@ -56,7 +56,10 @@ class Score(nn.Module):
         if self.meter.out_of_time and not self.meter.cut:
             raise TimeIsUp
         self.meter.passed += len(x)
-        logits = self.net(x)  # (N, classes)
+        return self.of(self.net(x))
+
+    def of(self, logits: Tensor) -> Tensor:  # (N, classes)
+        """The score where the logits are known."""
         chosen = logits[:, self.target]
         return chosen if self.versus is None else chosen - logits[:, self.versus]  # (N,)
 

@@ -13,6 +13,7 @@ from explorer.attribution.base import METHODS, Attribution, Case
 from explorer.attribution.explain import flat, seen
 from explorer.attribution.imputation import NOISE, impute, removals
 from explorer.params import Slider
+from explorer.turns import TURNS
 
 SHARES = np.linspace(0, 0.9, 10)  # of the pixels that are taken out
 SQUARES = 64  # that are covered to see whether the map foresees what happens
@@ -113,18 +114,21 @@ def curves(case: Case, scores: np.ndarray, seed: int = 0) -> tuple[np.ndarray, n
 
 def probability(case: Case, x: Tensor) -> Tensor:
     """Of the class among all, or between the two that are compared, (N,)."""
+    TURNS.look()
+    logits = case.model.logits(case.score.net, x)  # (N, classes)
     if case.score.versus is not None:
-        return torch.sigmoid(case.score(x))
-    logits = case.score.net(x)  # (N, classes)
+        return torch.sigmoid(case.score.of(logits))
     return torch.sigmoid(logits[:, 0]) if logits.shape[1] == 1 else logits.softmax(1)[:, case.score.target]
 
 
 def covered(case: Case, seed: int = 0) -> Tensor:
     """The score of the whole picture, and of each that has a square covered by the mean colour, (1 + SQUARES,)."""
-    whole = case.x.detach()
+    whole, logits = case.x.detach(), []
     with torch.inference_mode():
-        parts = [case.score(whole * (1 - gone)) for gone in _squares(case, seed).split(min(case.batch, SQUARES))]
-        return torch.cat([case.score(whole), *parts])
+        for gone in (torch.zeros_like(whole[:, :1]), *_squares(case, seed).split(min(case.batch, SQUARES))):
+            TURNS.look()
+            logits.append(case.model.logits(case.score.net, whole * (1 - gone)))
+        return case.score.of(torch.cat(logits))
 
 
 def infidelity(case: Case, scores: np.ndarray, seed: int = 0, answers: Tensor | None = None) -> float:

@@ -1,7 +1,8 @@
 """A network's answer as a graph that runs without Python, and so without waiting for the other threads of Python.
 
-A sample asks a small network hundreds of times, and each of its hundreds of little operations waits until the other
-threads let Python go: beside a busy page that takes four times as long as the operations themselves.
+A sample asks a small network hundreds of times, the measures of a map ask it of a hundred pictures, and each of its
+hundreds of little operations waits until the other threads let Python go: beside a busy page that takes four times as
+long as the operations themselves.
 """
 
 import threading
@@ -23,7 +24,7 @@ LARGE = 100_000_000  # parameters above which operations take so long that Pytho
 # What is written into a graph, as a time would be, is found when it is tried.
 warnings.filterwarnings("ignore", category=torch.jit.TracerWarning)
 
-Answer = Callable[[nn.Module, Tensor, Tensor, Tensor | None], Tensor]
+Answer = Callable[..., Tensor]  # of a network to its inputs, of which some may be None
 
 
 class _Network(nn.Module):
@@ -33,14 +34,15 @@ class _Network(nn.Module):
         super().__init__()
         self.network, self.answer = network, answer
 
-    def forward(self, x: Tensor, time: Tensor, given: Tensor | None = None) -> Tensor:
-        return self.answer(self.network, x, time, given)
+    def forward(self, *inputs: Tensor) -> Tensor:
+        return self.answer(self.network, *inputs)
 
 
 class Graphs:
     """The graphs of one network, which shares its weights with them: one for each kind of input it is often asked of.
 
-    answer: asks a network for its answer to states at a time, with a condition or None.
+    answer: asks a network for its answer to inputs, the first of which are the states, pictures or points (N, …), and
+    the last of which may be None.
     """
 
     def __init__(self, network: nn.Module, answer: Answer) -> None:
@@ -52,24 +54,25 @@ class Graphs:
         small = sum(one.numel() for one in network.parameters()) < LARGE
         self._on = some is not None and some.device.type == "cpu" and small
 
-    def ask(self, network: nn.Module, x: Tensor, time: Tensor, given: Tensor | None) -> Tensor:
-        """The answer to states (N, …) at one time; `network` has to be as it was loaded, without hooks.
+    def ask(self, network: nn.Module, *inputs: Tensor | None) -> Tensor:
+        """The answer to inputs; `network` has to be as it was loaded, without hooks that change anything.
 
         It is the network's own where there is no graph yet, and where one would answer otherwise.
         """
-        graph = self._graph(x, time, given) if self._on and torch.is_inference_mode_enabled() else None
-        good = None if graph is None else graph.good.get(len(x))
+        there = [one for one in inputs if one is not None]
+        graph = self._graph(there, len(inputs)) if self._on and torch.is_inference_mode_enabled() else None
+        good = None if graph is None else graph.good.get(len(there[0]))
         if graph is None or good is False:
-            return self._answer(network, x, time, given)
-        answer = graph(x, time, given)
+            return self._answer(network, *inputs)
+        answer = graph(there)
         if good:
             return answer
-        own = self._answer(network, x, time, given)
-        graph.good[len(x)] = answer is not None and torch.equal(answer, own)
+        own = self._answer(network, *inputs)
+        graph.good[len(there[0])] = answer is not None and torch.equal(answer, own)
         return own
 
-    def _graph(self, x: Tensor, time: Tensor, given: Tensor | None) -> "_Graph | None":
-        kind = tuple((one.shape[1:], one.dtype) for one in (x, time, given) if one is not None)
+    def _graph(self, there: list[Tensor], count: int) -> "_Graph | None":
+        kind = tuple((one.shape[1:], one.dtype) for one in there)
         with self._lock:
             if found := self._made.get(kind):
                 self._made.move_to_end(kind)
@@ -77,7 +80,9 @@ class Graphs:
             self._seen[kind] += 1
             if self._seen[kind] != AFTER:  # one thread makes it, and the others go on as before
                 return None
-        made = _Graph(_Network(private(self._network), self._answer).eval(), x, time, given)
+        nothing = (None,) * (count - len(there))
+        answer = (lambda network, *inputs: self._answer(network, *inputs, *nothing)) if nothing else self._answer
+        made = _Graph(_Network(private(self._network), answer).eval(), there)
         with self._lock:
             self._made[kind] = made
             if len(self._made) > MOST:
@@ -92,20 +97,19 @@ class _Graph:
     The number of states it was made of may be written into it, and so may the time.
     """
 
-    def __init__(self, network: nn.Module, x: Tensor, time: Tensor, given: Tensor | None) -> None:
+    def __init__(self, network: nn.Module, inputs: list[Tensor]) -> None:
         self.good: dict[int, bool] = {}  # number of states → whether its answers are those of the network
         self._traced = None
         try:
-            asked = (x, time) if given is None else (x, time, given)
-            self._traced = torch.jit.trace(network, asked, check_trace=False)
+            self._traced = torch.jit.trace(network, tuple(inputs), check_trace=False)
         except Exception:  # noqa: BLE001 — what can't be traced is asked as ever
             return
 
-    def __call__(self, x: Tensor, time: Tensor, given: Tensor | None) -> Tensor | None:
+    def __call__(self, inputs: list[Tensor]) -> Tensor | None:
         if self._traced is None:
             return None
         try:
             with torch.jit.optimized_execution(False):  # the very operations of the network, in their order
-                return self._traced(x, time) if given is None else self._traced(x, time, given)
+                return self._traced(*inputs)
         except RuntimeError:  # sizes that don't fit together
             return None

@@ -12,6 +12,7 @@ from explorer.borrow import Pool
 from explorer.errors import ExplorerError
 from explorer.turns import TURNS
 from explorer.zoo.card import Card
+from explorer.zoo.graphs import Graphs
 from explorer.zoo.pictures import batches, fit
 
 
@@ -27,9 +28,12 @@ class Model:
         module.eval().requires_grad_(False)
         self._transform = transform or self._as_on_card
         self._pool = Pool(module)
+        self._graphs = Graphs(module, _said)
         tensors = {tensor.data_ptr(): tensor for tensor in (*module.parameters(), *module.buffers())}
         self.bytes = sum(tensor.nbytes for tensor in tensors.values())
         self.device = next(iter(tensors.values())).device if tensors else torch.device("cpu")
+        if card.task == "image-classification" and self.device.type == "cpu":
+            module.to(memory_format=torch.channels_last)  # a fifth to a third less time, there and back
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -53,6 +57,13 @@ class Model:
             raise ExplorerError("The pictures", "there are none", "Give one at least")
         return torch.cat(ready).to(self.device, torch.float32)
 
+    def logits(self, network: nn.Module, x: Tensor) -> Tensor:
+        """What a borrowed network says, (N, classes), sooner where it is asked again and again; its hooks may not fire.
+
+        It has to answer as it did when it was lent.
+        """
+        return self._graphs.ask(network, x)
+
     def predict(self, x: Any, batch: int = 64) -> np.ndarray:
         """Class probabilities (N, classes) of pictures or points, `batch` at a time."""
         if self.card.task == "points-classification":
@@ -64,7 +75,7 @@ class Model:
             parts = []
             for part in slices:
                 TURNS.look()
-                parts.append(module(self.preprocess(part)).float().softmax(1).cpu().numpy())
+                parts.append(self.logits(module, self.preprocess(part)).float().softmax(1).cpu().numpy())
         return np.concatenate(parts)
 
     def _as_on_card(self, pixels: Tensor) -> Tensor:
@@ -92,3 +103,7 @@ class Logits(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:  # (N, C, H, W)
         return self.net(pixel_values=x).logits  # (N, classes)
+
+
+def _said(network: nn.Module, x: Tensor) -> Tensor:
+    return network(x)

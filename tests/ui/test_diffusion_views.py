@@ -62,7 +62,7 @@ def test_a_reference_that_is_dear_is_not_drawn_on_a_shared_server(monkeypatch):
     monkeypatch.setattr(samplers, "DEAR", 1e9)
     about = {"model": DIGITS, "view": "Samplers", "seed": "78"}
     app = open_app("pages/diffusion.py", **about)
-    assert [one.key for one in app.toggle if one.key == "finest"]  # it may be asked for
+    assert [one.key for one in app.toggle if one.key == "finest"], texts(app)  # it may be asked for
     monkeypatch.setattr(samplers, "DEAR", 0.0)
     app = open_app("pages/diffusion.py", **about, finest="true")
     assert not [one for one in app.toggle if one.key == "finest"]

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from explorer import zoo
+from explorer import data, zoo
 from explorer.diffusion import sample
 from explorer.diffusion.sample import drawn
 from explorer.zoo import graphs
@@ -155,3 +155,20 @@ def test_what_a_training_draws_at_a_checkpoint_makes_no_graph(tmp_path, shelf):
     drawn(model)
     assert model._graphs._seen.total() == 40
     assert not model._graphs._made
+
+
+def test_a_classifier_says_the_same_with_and_without_a_graph():
+    model = zoo.load("zoo:digits-lenet")
+    pictures = data.load("digits", "test").x[:70]
+    before = model.predict(pictures, batch=35)
+    for _ in range(AFTER):
+        model.predict(pictures[:35])
+    assert model._graphs._made
+    asked = []
+    with model.borrow() as network:
+        network.register_forward_hook(lambda *_: asked.append(1))  # a graph has none
+        with torch.inference_mode():
+            tried, found = (model.logits(network, model.preprocess(pictures[:20])) for _ in range(2))
+    assert len(asked) == 1  # to try this number of pictures
+    assert torch.equal(tried, found)
+    np.testing.assert_array_equal(model.predict(pictures, batch=35), before)
