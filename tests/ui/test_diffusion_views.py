@@ -8,7 +8,7 @@ from explorer.errors import ExplorerError
 from explorer.ui.diffusion.drawn import BENT, equations
 from explorer.ui.diffusion.question import fitting_samplers
 from tests.diffusion import nets
-from tests.test_pages import always_inside_app, open_app
+from tests.test_pages import always_inside_app, open_app, texts
 
 __all__ = ["always_inside_app"]  # fixtures of every test here
 
