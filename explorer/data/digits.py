@@ -1,5 +1,7 @@
 """Real handwritten digits, 8×8 pixels, shipped inside scikit-learn."""
 
+import importlib.util
+from pathlib import Path
 from typing import Annotated
 
 import numpy as np
@@ -28,18 +30,24 @@ def digits(
     About 70 % train, 10 % validation and 20 % test, every digit divided alike; the seed decides which goes where.
     Source: E. Alpaydin and C. Kaynak, "Optical Recognition of Handwritten Digits", UCI, 1998 (its test part).
     """
-    from sklearn.datasets import load_digits
-
-    found = load_digits()
-    pictures = np.round(found.images * (255 / 16)).astype(np.uint8)[..., None]  # 16 levels, (1797, 8, 8, 1)
-    validation, test, train = divide(found.target, (0.1, 0.2), np.random.default_rng(seed))
+    levels, y = scanned()
+    pictures = np.round(levels * (255 / 16)).astype(np.uint8)[..., None]  # (1797, 8, 8, 1)
+    validation, test, train = divide(y, (0.1, 0.2), np.random.default_rng(seed))
     chosen = dict(zip(SPLITS, (train, validation, test), strict=True))
     if split == "train" and imbalance > 1:
-        chosen[split] = thinned(found.target, chosen[split], imbalance)
+        chosen[split] = thinned(y, chosen[split], imbalance)
     labels = tuple(str(digit) for digit in range(10))
-    return Dataset(
-        "digits", split, "image", pictures[chosen[split]], found.target[chosen[split]].astype(np.int64), labels
-    )
+    return Dataset("digits", split, "image", pictures[chosen[split]], y[chosen[split]], labels)
+
+
+def scanned() -> tuple[np.ndarray, np.ndarray]:
+    """Levels of ink from 0 to 16, (1797, 8, 8), and the digits, (1797,), from the file inside scikit-learn.
+
+    Its own `load_digits` would bring pandas, SciPy and Arrow along, 137 MB of a worker that wants nothing else of them.
+    """
+    (folder,) = importlib.util.find_spec("sklearn").submodule_search_locations
+    table = np.loadtxt(Path(folder, "datasets", "data", "digits.csv.gz"), delimiter=",")
+    return table[:, :-1].reshape(-1, 8, 8), table[:, -1].astype(np.int64)
 
 
 def thinned(y: np.ndarray, chosen: np.ndarray, imbalance: int) -> np.ndarray:
