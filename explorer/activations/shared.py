@@ -139,7 +139,7 @@ def opened_net(model: Model, fresh: int | None = None) -> Iterator[nn.Module]:
             )  # fmt: skip
         blank = copy.deepcopy(net).to(memory_format=torch.contiguous_format)  # random numbers go by places in memory
     initialise(blank, torch.Generator().manual_seed(fresh))
-    yield blank.to(model.device)
+    yield blank.to(model.device, memory_format=torch.channels_last)  # as `Model` has it
 
 
 Take = Callable[[str, nn.Module, Tensor | None], None]  # the call, its module, the first tensor that it gave

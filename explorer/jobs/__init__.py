@@ -42,4 +42,4 @@ def _share() -> float:
 
     That it goes behind them where the system shares out the processor is not enough: they share memory and caches.
     """
-    return max(LEAST, 1 / (1 + TURNS.load))
+    return max(LEAST, 1 / (1 + 2 * TURNS.load))

@@ -249,6 +249,6 @@ def test_the_threads_of_a_worker_are_counted_and_soon_sleep_and_its_work_waits_f
 
 
 def test_the_share_of_a_job_falls_with_those_who_compute_on_pages(monkeypatch):
-    for load, share in ((0.0, 1.0), (1.0, 0.5), (30.0, jobs.LEAST)):
+    for load, share in ((0.0, 1.0), (0.5, 0.5), (30.0, jobs.LEAST)):
         monkeypatch.setattr(jobs, "TURNS", SimpleNamespace(load=load))
         assert jobs._share() == share

@@ -10,7 +10,7 @@ from tests.browser.conftest import PATIENCE, QUIET
 from tests.browser.find import browser
 
 PATHS = ("attention", "activations", "training")
-CONTROLS = "[data-testid=stButtonGroup] button, [data-testid=stCheckbox] input"
+CONTROLS = "[data-testid=stButtonGroup] button:not([aria-label^=Help]), [data-testid=stCheckbox] input"
 SETTLED = "[data-testid=stApp][data-test-script-state=notRunning]"
 DRAWN = """(control) => new Promise((resolve, reject) => {
     const app = document.querySelector('[data-testid=stApp]')
