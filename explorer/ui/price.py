@@ -1,6 +1,7 @@
 """What takes long is asked first, where that is known before it begins; a button then begins it."""
 
 import math
+from collections import OrderedDict
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -14,8 +15,9 @@ from explorer.turns import TURNS
 AGREED = "asked-and-agreed"  # in the session: what may be done, however long it takes
 LEAST = 0.25  # seconds of work that are done unasked however many others compute
 ASKS = "agree-"  # how the keys of the buttons begin
+KINDS = 1000  # of work, whose pace is remembered: each network that is opened has some
 
-_paces: dict[Hashable, float] = {}  # kind of work → the fewest seconds that a unit of it has taken in this process
+_paces: OrderedDict[Hashable, float] = OrderedDict()  # kind of work → the fewest seconds that a unit of it has taken
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,9 @@ class Price:
     def took(self, seconds: float) -> None:
         """Remember how long it took just now."""
         if self.units:
-            _paces[self.kind] = min(seconds / self.units, _paces.get(self.kind, math.inf))
+            _paces[self.kind] = min(seconds / self.units, _paces.pop(self.kind, math.inf))
+            while len(_paces) > KINDS:
+                _paces.popitem(last=False)
 
 
 class AskFirst(Exception):

@@ -5,6 +5,7 @@ async with Session(address, "attention", "model=zoo:story-gpt") as session:
 """
 
 import asyncio
+import contextlib
 import random
 import time
 import urllib.request
@@ -29,6 +30,7 @@ from tests.load import widgets
 COOKIE = "_streamlit_xsrf"  # by which the explorer tells one person from another
 PATIENCE = 60.0  # seconds after which whoever waits for an answer gives up, unless told otherwise
 HEARTBEAT = "heartbeat"  # what is waited for, in place of a fragment
+AGAIN = 0.1  # seconds between two questions whether the server is there
 DONE = (ForwardMsg.FINISHED_SUCCESSFULLY, ForwardMsg.FINISHED_FRAGMENT_RUN_SUCCESSFULLY)
 TEXTS = ("body", "text", "label")  # fields that a person reads
 
@@ -185,10 +187,24 @@ class Session:
         return time.perf_counter() - began
 
     async def heartbeat(self, seconds: float = PATIENCE) -> float:
-        """Ask whether the server is there; seconds until it said so."""
+        """Ask whether the server is there; seconds until it said so.
+
+        It is asked again and again: an answer that has not been sent when a run of the page begins is dropped
+        (Streamlit 1.67, `AppSession._clear_queue`).
+        """
         future = self._wait(HEARTBEAT)
-        self._send(BackMsg(app_heartbeat=True))
-        return await self._within(future, seconds)
+
+        async def ask() -> None:
+            with contextlib.suppress(LostError):  # the reader tells of it
+                while True:
+                    self._send(BackMsg(app_heartbeat=True))
+                    await asyncio.sleep(AGAIN)
+
+        asking = asyncio.create_task(ask())
+        try:
+            return await self._within(future, seconds)
+        finally:
+            asking.cancel()
 
     # What goes to the server
 

@@ -6,10 +6,28 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from explorer.ui.price import ASKS
 from tests.load.client import Session
 from tests.load.server import serve
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
+
+
+def test_a_tab_sees_what_is_asked_first_and_begins_it():
+    async def visit() -> list[list[str]]:
+        seen = []
+        with serve(EXPLORER_UNASKED="0") as server:
+            async with Session(server.address, "attribution", patience=240) as session:
+                while asks := session.asks():
+                    seen.append(asks)
+                    await session.press(asks[0])
+            assert server.faults() == session.errors == []
+        return seen
+
+    with ThreadPoolExecutor(1) as pool:
+        first, *_ = seen = pool.submit(asyncio.run, visit()).result()
+    assert 2 <= len(seen) <= 10  # the maps, and then their measures
+    assert all(key.startswith(ASKS) for key in first)
 
 
 def test_two_tabs_move_a_control_each_and_nothing_goes_wrong():

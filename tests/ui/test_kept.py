@@ -1,5 +1,6 @@
 """What pages compute is kept for everybody: python -m pytest tests/ui/test_kept.py"""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from types import SimpleNamespace
 
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 
 from explorer.store import Store, weight
+from explorer.turns import Turns
 from explorer.ui import kept as module
 from explorer.ui.kept import kept
 
@@ -110,3 +112,22 @@ def test_what_is_kept_is_weighed_by_what_it_holds():
     assert 4000 < weight(Result(array, ("a", "b"), {})) < 4500
     assert 400_000 < weight([array] * 100) < 410_000
     assert 8000 < weight(Result(array, (), {"second": array})) < 8500
+
+
+def test_what_is_small_waits_for_no_turn(shelf, monkeypatch):
+    turns = Turns(lambda: 1)
+    monkeypatch.setattr(module, "TURNS", turns)
+    had = []
+
+    @kept(small=True)
+    def small(number):
+        had.append(turns.counts)
+
+    @kept()
+    def large(number):
+        had.append(turns.counts)
+
+    with ThreadPoolExecutor(1) as pool, turns.take():
+        pool.submit(small, 1).result(30)
+    large(1)
+    assert had == [(1, 0), (1, 0)]  # the turn of somebody else, and its own

@@ -1,5 +1,6 @@
 """What takes long is asked first: python -m pytest tests/ui/test_price.py"""
 
+from collections import OrderedDict
 from types import SimpleNamespace
 
 import pytest
@@ -22,7 +23,7 @@ def here(monkeypatch):
     monkeypatch.setattr(price, "TURNS", turns)
     monkeypatch.setattr(price, "settings", lambda: found)
     monkeypatch.setattr(st, "session_state", state)
-    monkeypatch.setattr(price, "_paces", {})
+    monkeypatch.setattr(price, "_paces", OrderedDict())
     monkeypatch.setattr(AskFirst, "show", lambda asked: None)
     return SimpleNamespace(held=held, turns=turns, settings=found)
 
@@ -81,3 +82,10 @@ def test_the_tests_ask_for_nothing_however_slow_the_machine():
 @pytest.mark.parametrize(("seconds", "told"), [(0.26, "0.3 s"), (9.94, "9.9 s"), (75, "75 s"), (150, "2 min")])
 def test_a_price_is_told_as_a_person_says_it(seconds, told):
     assert price.lasting(seconds) == told
+
+
+def test_what_was_done_longest_ago_is_forgotten_first(here, monkeypatch):
+    monkeypatch.setattr(price, "KINDS", 2)
+    for kind in "abac":
+        Price(kind, 1).took(3)
+    assert [Price(kind, 1).seconds for kind in "abc"] == [3, 0, 3]

@@ -1,6 +1,7 @@
 """`zoo:` and `run:`: networks of ours, opened from their folders, damaged ones refused."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -69,6 +70,16 @@ def test_cards_lists_the_shipped_models_by_task(shelf):
     assert [card.ref for card in zoo.cards()] == ["zoo:a", "zoo:b"]
     assert [card.ref for card in zoo.cards("image-classification")] == ["zoo:b"]
     assert zoo.cards("chess") == []
+
+
+def test_a_shipped_card_that_was_written_anew_is_read_anew(shelf):
+    write_own(shelf / "tiny")
+    card = shelf / "tiny" / "card.json"
+    before = zoo.cards()[0]
+    assert zoo.cards()[0] is before  # read once
+    card.write_text(card.read_text().replace('"a"', '"z"'))
+    os.utime(card, ns=(0, card.stat().st_mtime_ns + 10**6))
+    assert zoo.cards()[0].labels == ("z", "b", "c")
 
 
 def test_half_precision_weights_open_in_single_precision(shelf):
