@@ -31,9 +31,10 @@ def impute(x: Tensor, removed: Tensor, noise: Tensor | None = None) -> Tensor:
     guess, residual = torch.zeros_like(known), hole * _neighbours(known)
     size = _dot(residual, residual)
     state = rest, guess, residual, residual.clone(), size, TOLERANCE**2 * size, hole, within
+    go_on = _graph(known.shape[1], known.dtype, known.device)
     for _ in range(ROUNDS // LOOK):
         TURNS.look()
-        state = _graph(known.shape[1])(found, *state)
+        state = go_on(found, *state)
         if not len(state[0]):
             break
     filled = known + hole * found
@@ -41,12 +42,16 @@ def impute(x: Tensor, removed: Tensor, noise: Tensor | None = None) -> Tensor:
 
 
 @functools.cache
-def _graph(channels: int) -> Callable[..., tuple[Tensor, ...]]:
-    """`_go_on` without Python, for which each of its hundred little operations would wait beside a busy page."""
-    square = torch.rand(2, channels, 8, 8)
-    size, hole = torch.ones(2, channels, 1, 1), torch.ones(2, 1, 8, 8)
-    state = torch.arange(2), square.clone(), square.clone(), square.clone(), size, 0 * size, hole, hole
-    return torch.jit.trace(_go_on, (torch.zeros_like(square), *state), check_trace=False)
+def _graph(channels: int, dtype: torch.dtype, device: torch.device) -> Callable[..., tuple[Tensor, ...]]:
+    """`_go_on` without Python, for which each of its hundred little operations would wait beside a busy page.
+
+    The weights of the neighbours are written into it, as they are of that type and there.
+    """
+    with torch.device(device):
+        found, guess, residual, direction = (torch.ones(2, channels, 8, 8, dtype=dtype) for _ in range(4))
+        size, hole = torch.ones(2, channels, 1, 1, dtype=dtype), torch.ones(2, 1, 8, 8, dtype=dtype)
+        state = torch.arange(2), guess, residual, direction, size, 0 * size, hole, hole
+        return torch.jit.trace(_go_on, (found, *state), check_trace=False)
 
 
 def _go_on(

@@ -66,6 +66,19 @@ def test_imputation_leaves_nothing_of_a_picture_that_is_gone_and_everything_of_o
     torch.testing.assert_close(whole, x[0])
 
 
+def test_imputation_takes_any_number_of_channels_and_either_precision_and_draws_nothing():
+    state = torch.get_rng_state()
+    generator = torch.Generator().manual_seed(0)
+    for channels in (1, 3, 4):
+        x = torch.rand(1, channels, 9, 12, generator=generator)
+        removed = torch.rand(5, 9, 12, generator=generator) > 0.4
+        found = impute(x, removed)
+        torch.testing.assert_close(found.double(), impute(x.double(), removed), rtol=0, atol=1e-5)
+        torch.testing.assert_close(found[3:4], impute(x, removed[3:4]), rtol=0, atol=1e-5)  # each by itself
+        assert torch.equal(found.movedim(1, -1)[~removed], x.expand_as(found).movedim(1, -1)[~removed])
+    assert torch.equal(torch.get_rng_state(), state)
+
+
 def test_the_most_important_pixels_go_first_and_equals_in_random_order():
     scores = RNG.permutation(100).reshape(10, 10).astype(np.float32)
     shares = np.array([0.0, 0.25, 0.9])
