@@ -12,10 +12,9 @@ from explorer.activations.capture import capture
 from explorer.activations.feed import Feed, dataset, feed, kind_of, opened
 from explorer.activations.shared import channel_axis, same_kind
 from explorer.errors import ExplorerError
+from explorer.tried import TRIED, tried
 from explorer.zoo.model import Model
 from explorer.zoo.text import TextModel
-
-MOST = 1000  # test examples over which two networks are compared
 
 
 @dataclass(frozen=True)
@@ -245,7 +244,7 @@ class Disagreement:
         return found[np.argsort(-sure[found], kind="stable")]
 
 
-def disagreements(ref_a: str | Model, ref_b: str | Model, most: int = MOST) -> Disagreement:
+def disagreements(ref_a: str | Model, ref_b: str | Model, most: int = TRIED) -> Disagreement:
     """What two classifiers say of the first test examples of B's own data.
 
     Answers are compared with the truth by name, and only over classes that both know.
@@ -262,11 +261,11 @@ def disagreements(ref_a: str | Model, ref_b: str | Model, most: int = MOST) -> D
     index = _known_to_both(found, a, b, min(most, len(found)))
     if not len(index):
         raise ExplorerError(asked, "they share no class by name", "Choose two networks that name the same things")
-    x, y = found.x[index], found.y[index]
+    y = found.y[index]
     said, sure, right = [], [], []
     truth = np.array(found.labels)[y]
     for model in (a, b):
-        probabilities = model.predict(x)
+        probabilities = tried(model, b.card, found, most)[index]
         names = np.array(model.labels)[probabilities.argmax(1)]
         said.append(tuple(map(str, names)))
         sure.append(probabilities.max(1))

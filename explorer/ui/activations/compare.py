@@ -9,10 +9,12 @@ import streamlit as st
 from explorer.activations.cka import ALL, CKA, FEATURES, FORMS, cka, probed
 from explorer.activations.compare import Comparison, Disagreement, compared, difference, disagreements, unit_first
 from explorer.activations.feed import dataset, kind_of
+from explorer.activations.pace import pace
 from explorer.activations.pair import Pair, pair
 from explorer.activations.shared import ours, spread
 from explorer.attribution.explain import seen
 from explorer.charts import activations_compare as charts
+from explorer.tried import untried
 from explorer.ui.activations.beside import Beside, beside, example
 from explorer.ui.activations.question import ACTING, Asked, captured, titled
 from explorer.ui.draw import draw
@@ -363,12 +365,25 @@ def _matched(a: Beside, model: Model, asked: Asked, found: Pair) -> None:
 # Right and wrong
 
 
+def _price(a: Model, b: Model) -> Price | None:
+    """What it costs to ask two networks about B's test examples; none where nothing is to be asked, or can be told."""
+    found = dataset(b)
+    if found is None or dataset(a) is None:
+        return None
+    due = {one: untried(one, b.card, found) for one in (a, b)}
+    if not (count := sum(due.values())):
+        return None
+    seconds = sum(many * pace(one) for one, many in due.items() if many)
+    return Price(("tried", a.card.ref, b.card.ref, count), count, seconds / count)
+
+
 def _who_is_right(a: Beside, model: Model, asked: Asked) -> None:
     """The test examples that only one of the two gets right."""
     refs = (a.model.card.ref, model.card.ref)
     found: Disagreement = worked_out(
-        ("disagreements", *refs), lambda on_step: disagreements(*refs), "Asking both about the test examples …"
-    )
+        ("disagreements", *refs), lambda on_step: disagreements(*refs), "Asking both about the test examples …",
+        _price(a.model, model),
+    )  # fmt: skip
     left, right = st.columns([2, 3], gap="large")
     counts = found.table
     only_a, only_b = int(counts[0, 1]), int(counts[1, 0])

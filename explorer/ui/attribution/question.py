@@ -1,5 +1,7 @@
 """What is asked: a picture, and the class that is to be explained."""
 
+from contextlib import nullcontext
+
 import numpy as np
 import streamlit as st
 
@@ -8,8 +10,8 @@ from explorer.attribution import map_layer, map_layers, why
 from explorer.attribution.arena import Example, Question
 from explorer.attribution.explain import classifies_pictures, seen
 from explorer.errors import ExplorerError
+from explorer.tried import tried, untried
 from explorer.ui import uploads
-from explorer.ui.kept import kept
 from explorer.ui.models import answered
 from explorer.ui.number import number_input
 from explorer.ui.page import guard, plain
@@ -22,7 +24,6 @@ from explorer.zoo.model import Model
 SIDE = 224  # pixels on the screen
 THUMB, SHOWN = 72, 18  # of the browser: pixels a side, pictures a page
 BROWSE, TAKEN = "browse", "browse-taken"  # in the session: whether the test pictures are open; which one was taken
-TRIED = 1000  # test pictures that the browser knows the answers to, at the most
 
 
 def question(model: Model) -> Question:
@@ -152,12 +153,9 @@ def _take(index: int) -> None:
 
 
 def _answers(model: Model) -> np.ndarray:
-    return _predict(model, model.card.ref)
-
-
-@kept("Asking the network about its test pictures …")
-def _predict(_model: Model, ref: str) -> np.ndarray:
-    return _model.predict(dataset(_model).x[:TRIED])
+    asked = model, model.card, dataset(model)
+    with st.spinner("Asking the network about its test pictures …") if untried(*asked) else nullcontext():
+        return tried(*asked)
 
 
 def shown(model: Model, example: Example) -> None:
