@@ -11,6 +11,7 @@ from streamlit.runtime.pages_manager import PagesManager
 from streamlit.testing.v1 import AppTest
 
 from explorer import runs
+from explorer.attribution.arena import DEFAULT
 from explorer.store import ANSWERS
 from explorer.ui.page import PAGES
 from explorer.ui.price import ASKS
@@ -231,6 +232,14 @@ def test_the_planted_shortcut_is_a_lesson_that_one_can_change():
 def test_a_link_with_what_there_is_not_is_told_and_the_page_stands(query, told):
     app = saliency(**query)
     assert told in texts(app).replace("\\", "")
+    assert not app.exception
+
+
+def test_a_link_whose_methods_are_all_unknown_shows_the_usual_ones():
+    app = saliency(methods="foo,bar")
+    (warning,) = app.warning
+    assert "none called foo, bar" in warning.value
+    assert app.session_state["methods"].split(",") == list(DEFAULT)
     assert not app.exception
 
 

@@ -27,7 +27,8 @@ def learning_curve(history: History, quantity: str, total: int, at: int | None =
     """
     x = alt.X("step:Q", title="step", scale=alt.Scale(domain=[0, max(total, 1)], nice=False))
     more = [NOT_AVERAGED] if any("raw_loss" in record for record in history) else []
-    nats = not history or any("accuracy" in record for record in history)  # what names nothing has a squared error
+    names = {"accuracy", "validation_accuracy"}  # what names nothing has a squared error
+    nats = not history or any(names & record.keys() for record in history)
     title = {"loss": "loss (nats)" if nats else "squared error", "accuracy": "accuracy"}[quantity]
     y = alt.Y(
         "value:Q",

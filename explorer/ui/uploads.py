@@ -18,6 +18,7 @@ from explorer.errors import ExplorerError
 from explorer.settings import MB, settings
 from explorer.store import ANSWERS
 from explorer.turns import TURNS
+from explorer.ui.page import refuse
 
 PICTURES = ("png", "jpg", "jpeg", "webp", "bmp", "gif", "tif", "tiff")
 NAME = 80  # letters
@@ -41,9 +42,13 @@ def _read(content: bytes, name: str) -> Picture:
 
 
 def picture(label: str, key: str) -> Brought | None:
-    """A place to bring a picture to; None until there is one. Raises ExplorerError for a file that is none."""
+    """A place to bring a picture to; None until there is one. A file that is none is told, and loses nothing."""
     upload = uploader(label, PICTURES, key)
-    return None if upload is None else Brought(upload)
+    try:
+        return None if upload is None else Brought(upload)
+    except ExplorerError as error:
+        refuse(error)
+        return None
 
 
 def uploader(label: str, kinds: Sequence[str], key: str) -> Any:

@@ -113,12 +113,12 @@ def test_the_masks_of_the_example():
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("1 x; 2 3", "Write numbers like"),
-        ("1 2", "it has 1 rows of 2 numbers"),
+        ("1 x; 2 3", "'x' is no number. Write numbers like"),
+        ("1 2", "it has 1 row of 2 numbers"),
         ("1 2; 3", "rows of 1 or 2 numbers"),
         ("1 nan; 2 3", "beyond 100 or not a number"),
         ("1 1e9; 2 3", "beyond 100"),
-        (";;", "rows of 0"),
+        (";;", "row of 0"),
         ("😀", "Write numbers like"),
     ],
 )

@@ -84,6 +84,9 @@ def test_a_picture_of_ones_own_is_explained_and_a_broken_one_is_refused(saliency
     broken.write_bytes(file.read_bytes()[:500])
     page.locator("input[type=file]").set_input_files(broken)
     expect(page.get_by_text("not a picture that can be read")).to_be_visible()
+    expect(page.get_by_text("Where the object really is, is not known")).to_have_count(0)  # the test picture is back
+    expect(page.get_by_role("slider", name="Test picture")).to_be_visible()
+    expect(page.get_by_text("Can they be believed?")).to_be_visible()
     assert page.get_by_test_id("stException").count() == 0
 
 

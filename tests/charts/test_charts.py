@@ -62,3 +62,13 @@ def test_points_are_drawn_with_their_mistakes_over_the_answers_everywhere():
     found = rows(training.points(test, wrong, regions))
     assert {row["answer"] for row in found if "answer" in row} == {"wrong"}
     assert sum("x2" in row for row in found) == 64 * 64
+
+
+def test_the_loss_of_a_classifier_is_in_nats_before_its_first_step_too():
+    def title(record):
+        spec = training.learning_curve([record], "loss", 10).to_dict()
+        return spec["layer"][0]["encoding"]["y"]["title"]
+
+    start = {"step": 0, "epoch": 0.0, "validation_loss": 2.3}
+    assert title(start | {"validation_accuracy": 0.1}) == "loss (nats)"
+    assert title(start) == "squared error"

@@ -170,7 +170,7 @@ async def _train(session: Session) -> None:
 async def _begin(session: Session) -> None:
     """Press Start, and see it learn."""
     await session.press("start")
-    await session.until(lambda session: re.search(r"Epoch .* s left", session.words()) and session.button("stop"))
+    await session.until(lambda session: re.search(r"Epoch .* (s|min) left", session.words()) and session.button("stop"))
 
 
 async def cached(options: Options) -> list[Row]:

@@ -1,5 +1,7 @@
 """A run on the screen: python -m pytest tests/ui/test_training_run.py"""
 
+from types import SimpleNamespace
+
 import pytest
 from streamlit.testing.v1 import AppTest
 
@@ -89,3 +91,11 @@ def test_the_words_stand_beside_the_curves(smoothing):
     assert any("first 256 examples of the split" in one for one in told)
     held = next(one for one in app.metric if one.label == "Worker's memory")
     assert "On a CPU the most that the worker held when it tried the validation split" in held.help
+
+
+def test_an_epoch_has_its_steps_before_the_first_is_taken():
+    start = {"step": 0, "epoch": 0.0, "validation_loss": 2.3}
+    config = TrainConfig(dataset="digits", batch_size=64)
+    examples = len(data.load("digits", "train"))
+    assert view.epoch_of(SimpleNamespace(history=[start], config=config)) == examples // 64 > 1
+    assert view.epoch_of(SimpleNamespace(history=[start, {"step": 38, "epoch": 2.0}], config=config)) == 19

@@ -87,17 +87,25 @@ def allowed(tokens: int, mask: str) -> torch.Tensor:
 
 def numbers(text: str, rows: int, columns: int, name: str) -> torch.Tensor:
     """What a person wrote, such as `1 0; 0 1`: rows apart by semicolons, numbers by spaces or commas."""
+    words = [row.replace(",", " ").split() for row in text.strip(" ;").split(";")]
     try:
-        table = [[float(number) for number in row.replace(",", " ").split()] for row in text.strip(" ;").split(";")]
+        table = [[_number(word) for word in row] for row in words]
     except ValueError as error:
-        raise ExplorerError(f"Your {name}", f"{error}".capitalize(), "Write numbers like 1 0 0; 0 0.5 0") from error
+        raise ExplorerError(f"Your {name}", str(error), "Write numbers like 1 0 0; 0 0.5 0") from error
     sizes = {len(row) for row in table}
     if len(table) != rows or sizes != {columns}:
-        found = f"{len(table)} rows of {' or '.join(map(str, sorted(sizes)))}"
+        found = f"{len(table)} row{'s' * (len(table) != 1)} of {' or '.join(map(str, sorted(sizes)))}"
         raise ExplorerError(f"Your {name}", f"it has {found} numbers", f"Write {rows} rows of {columns} numbers each")
     if not all(math.isfinite(number) and abs(number) <= 100 for row in table for number in row):
         raise ExplorerError(f"Your {name}", "a number is beyond 100 or not a number at all", "Write smaller ones")
     return torch.tensor(table)
+
+
+def _number(word: str) -> float:
+    try:
+        return float(word)
+    except ValueError:
+        raise ValueError(f"{word!r} is no number") from None
 
 
 @st.fragment

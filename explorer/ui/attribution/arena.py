@@ -29,7 +29,7 @@ REPEATS = 4  # nearby pictures for the sensitivity
 def arena(model: Model, question: Question, methods: dict[str, Settings]) -> None:
     """Every map, then every measure."""
     if not methods:
-        st.info("Choose at least one method on the left.", icon=":material/arrow_back:")
+        st.info("Choose at least one method above.", icon=":material/arrow_upward:")
         return
     afford(model, methods, question)
     with st.spinner("Asking …", show_time=True):

@@ -8,6 +8,7 @@ from explorer.attribution.arena import DEFAULT, Question, Settings, estimate, fi
 from explorer.params import params
 from explorer.settings import settings
 from explorer.ui.controls import controls
+from explorer.ui.links import told
 from explorer.ui.number import number_input
 from explorer.ui.page import plain
 from explorer.ui.pickers import linked, to_link
@@ -51,12 +52,14 @@ def methods(model: Model, aside: DeltaGenerator, key: str = "methods") -> dict[s
 
 
 def _asked(key: str, usual: list[str]) -> list[str]:
-    """The names in the URL or the state; unknown ones are told."""
+    """The names in the URL or the state; unknown ones are told, and the usual ones taken where no other is left."""
     names = [name for name in linked(key, ",".join(usual)).split(",") if name]
     if unknown := [name for name in names if name not in METHODS]:
-        told = plain(", ".join(unknown))
-        st.warning(f"Methods in the link: there is none called {told}.", icon=":material/link_off:")
-    return [name for name in names if name in METHODS]
+        told(key)
+        named = plain(", ".join(unknown))
+        st.warning(f"Methods in the link: there is none called {named}.", icon=":material/link_off:")
+    known = [name for name in names if name in METHODS]
+    return usual if unknown and not known else known
 
 
 def _settings(name: str) -> Settings:

@@ -27,7 +27,7 @@ def pinned(model: Model, question: Question, methods: dict[str, Settings]) -> No
     """What was pinned beside what is chosen now, and their difference."""
     names = list(methods)
     if not names:
-        st.info("Choose at least one method on the left.", icon=":material/arrow_back:")
+        st.info("Choose at least one method above.", icon=":material/arrow_upward:")
         return
     method = choose("Method", names, names[0], "pin-method", lambda name: METHODS[name].facts["title"])
     pin = chip(pin_of(question, method, methods[method]), question.example.pixels)

@@ -24,7 +24,7 @@ def sanity(model: Model, question: Question, methods: dict[str, Settings]) -> No
     )
     plain_methods = tuple(methods)
     if not plain_methods:
-        st.info("Choose at least one method on the left.", icon=":material/arrow_back:")
+        st.info("Choose at least one method above.", icon=":material/arrow_upward:")
         return
     if not _cascade.held(question, plain_methods):
         afford(model, dict.fromkeys(plain_methods, ()), question, STEPS + 1)

@@ -202,8 +202,9 @@ function paintEquation(track, cross, view) {
     const here = cross && track.reels.find(reel => reel.limits && crossOn(reel, cross, view))
     const value = term => meanAt(track.reels[term[2]], track.frame, crossOn(track.reels[term[2]], cross, view))
     const read = equation?.terms.some(term => term[2] !== null)
-    steady(result, equation?.result ?? "", track.rooms.result)
-    steady(sum, equation ? sumOf(equation) : "", track.rooms.sum)
+    const told = equation?.terms.length // of a step that is no one sum there is only the note
+    steady(result, told ? equation.result : "", track.rooms.result)
+    steady(sum, told ? sumOf(equation) : "", track.rooms.sum)
     steady(numbers, read ? (here ? numbersOf(track, equation, value) : PICK) : "", widest([track.rooms.numbers, PICK]))
     numbers.classList.toggle("idle", !here)
     steady(note, equation ? equation.note : LAST, track.rooms.note)

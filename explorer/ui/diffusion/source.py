@@ -17,8 +17,8 @@ def source(model: Denoiser, most: int = 512, key: str = "example") -> np.ndarray
     channels, height, width = model.card.shape
     scale = min(1.0, most / max(height, width))
     size = (max(1, round(height * scale)), max(1, round(width * scale)))
-    left, right = st.columns([2, 1], vertical_alignment="bottom")
-    with right, st.popover("Your own picture", icon=":material/upload:", width="stretch"):
+    left, right = st.columns(2, vertical_alignment="bottom")
+    with right, st.popover("Your own picture", width="stretch"):
         own = uploads.picture("A picture", f"{key}-upload")
     if own is not None:
         return _sized(own.image, channels, size)

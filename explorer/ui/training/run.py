@@ -14,6 +14,7 @@ from explorer.errors import ExplorerError
 from explorer.runs import files
 from explorer.settings import MB, settings
 from explorer.training import TrainConfig, TrainRun, evaluate
+from explorer.training.batches import steps_of_epoch
 from explorer.training.launch import check_limits, halved
 from explorer.training.racing import seen
 from explorer.training.run import Evaluation, Regions, regions, samples_in
@@ -23,6 +24,7 @@ from explorer.ui.kept import kept
 from explorer.ui.page import guard, plain
 from explorer.ui.person import person
 from explorer.ui.pictures import gallery
+from explorer.ui.price import lasting
 from explorer.ui.recipe import adopt
 from explorer.ui.runs import link, open_run, title
 from explorer.ui.training.inside import apart, inside
@@ -115,7 +117,7 @@ def _live(id: str) -> None:
         ahead = "it is next" if job.position == 1 else f"{job.position - 1} before it"
         wait = f", about {job.eta:.0f} s" if job.eta else ""
         st.info(f"Waiting for a worker: {ahead}{wait}.", icon=":material/hourglass_empty:")
-    left = f"{job.eta:.0f} s left" if job.eta is not None and history else "starting"
+    left = f"{lasting(job.eta)} left" if job.eta and done else "starting"
     words = f"Epoch {done * config.epochs:.1f} of {config.epochs} · {left}"
     st.progress(min(done, 1.0), words if done < 1 else "Trying its checkpoints on the test split")
     if history or job.state != "waiting":  # of what has not begun there is nothing to see, and many may wait
@@ -204,14 +206,18 @@ def go_on(run: TrainRun) -> None:
                   kwargs={"id": id})  # fmt: skip
         st.button("One step", icon=":material/skip_next:", key="one-step", on_click=_resume,
                   kwargs={"id": id, "most": 1})  # fmt: skip
-        st.button(f"One epoch ({per_epoch} steps)", icon=":material/fast_forward:", key="one-epoch", on_click=_resume,
+        words = f"One epoch ({per_epoch} step{'s' * (per_epoch > 1)})"
+        st.button(words, icon=":material/fast_forward:", key="one-epoch", on_click=_resume,
                   kwargs={"id": id, "most": per_epoch})  # fmt: skip
 
 
 def epoch_of(run: TrainRun) -> int:
-    """Steps of an epoch of a run."""
+    """Steps of an epoch of a run, also of one that has taken none yet."""
     last = next((line for line in reversed(run.history) if line["epoch"]), None)
-    return max(1, round(last["step"] / last["epoch"])) if last else 1
+    if last:
+        return max(1, round(last["step"] / last["epoch"]))
+    config = run.config
+    return steps_of_epoch(config, len(data.load(config.dataset, "train", **dict(config.dataset_settings))))
 
 
 def lower(config: TrainConfig) -> TrainConfig:
