@@ -99,3 +99,9 @@ def test_an_epoch_has_its_steps_before_the_first_is_taken():
     examples = len(data.load("digits", "train"))
     assert view.epoch_of(SimpleNamespace(history=[start], config=config)) == examples // 64 > 1
     assert view.epoch_of(SimpleNamespace(history=[start, {"step": 38, "epoch": 2.0}], config=config)) == 19
+
+
+def test_what_is_left_is_said_from_the_first_step_to_the_last():
+    assert view.left(None, 0.5) == view.left(0.0, 0.0) == "starting"
+    assert view.left(0.0, 0.99) == "0.0 s left"  # later than it was thought to be
+    assert view.left(4073, 0.1) == "68 min left"

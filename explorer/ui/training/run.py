@@ -117,8 +117,7 @@ def _live(id: str) -> None:
         ahead = "it is next" if job.position == 1 else f"{job.position - 1} before it"
         wait = f", about {job.eta:.0f} s" if job.eta else ""
         st.info(f"Waiting for a worker: {ahead}{wait}.", icon=":material/hourglass_empty:")
-    left = f"{lasting(job.eta)} left" if job.eta and done else "starting"
-    words = f"Epoch {done * config.epochs:.1f} of {config.epochs} · {left}"
+    words = f"Epoch {done * config.epochs:.1f} of {config.epochs} · {left(job.eta, done)}"
     st.progress(min(done, 1.0), words if done < 1 else "Trying its checkpoints on the test split")
     if history or job.state != "waiting":  # of what has not begun there is nothing to see, and many may wait
         total = round(history[-1]["step"] / done) if done else 1
@@ -183,6 +182,11 @@ def _other_recipe(run: TrainRun) -> None:
         st.caption("The recipe on the left is another one than this run's.", width="content")
         st.button("Take this run's recipe", icon=":material/tune:", type="tertiary", key="adopt", on_click=adopt,
                   args=(run.config,))  # fmt: skip
+
+
+def left(eta: float | None, done: float) -> str:
+    """How long a run still takes; before its first step that is unknown."""
+    return "starting" if eta is None or not done else f"{lasting(eta)} left"
 
 
 def go_on(run: TrainRun) -> None:
