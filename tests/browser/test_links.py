@@ -102,3 +102,57 @@ def test_the_back_button_leads_in_one_press_to_what_was_left_and_forward_again(s
     expect(page.get_by_role("heading", name="Open a network")).to_be_visible(timeout=SLOW)
     expect(page.get_by_role("slider", name="Test example")).to_have_attribute("aria-valuetext", "6", timeout=SLOW)
     assert page.get_by_test_id("stException").count() == 0
+
+
+def test_what_a_page_says_after_somebody_went_back_from_it_takes_nothing_from_the_history(server, open_page):
+    """What the server sends is held from the last move on Models until the browser is back at Saliency."""
+    late, holding = [], False
+
+    def relay(browser):
+        there = browser.connect_to_server()
+        there.on_message(lambda message: late.append((browser, message)) if holding else browser.send(message))
+
+    page = open_page("about:blank")
+    page.route_web_socket(re.compile("_stcore/stream"), relay)
+    page.goto(f"{server}/{SALIENCY}")
+    expect(page.get_by_role("img", name=re.compile("^Grad-CAM: largest")).first).to_be_visible(timeout=SLOW)
+    page.get_by_role("link", name="Models", exact=True).click()
+    slider = page.get_by_role("slider", name="Test example")
+    expect(page.get_by_text(re.compile(r"^Its \d+ layers$"))).to_be_visible(timeout=SLOW)
+    expect(page.locator("[data-stale=true]")).to_have_count(0, timeout=SLOW)
+
+    holding = True
+    slider.press("ArrowRight")
+    page.wait_for_url(re.compile("models.*example=1"), timeout=SLOW)
+    models = page.url
+    page.wait_for_timeout(1000)  # the run of Models begins, and says so
+    assert late
+    page.go_back()
+    page.wait_for_url(re.compile("attribution"), timeout=SLOW)
+    holding = False
+    for browser, message in late:
+        browser.send(message)
+    expect(page.get_by_role("img", name=re.compile("^Grad-CAM: largest")).first).to_be_visible(timeout=SLOW)
+    expect(page).to_have_url(re.compile("attribution.*example=4"), timeout=SLOW)
+    page.go_forward()
+    expect(page).to_have_url(models, timeout=SLOW)
+    expect(slider).to_have_attribute("aria-valuetext", "1", timeout=SLOW)
+
+
+def test_a_control_moved_just_before_the_back_button_leads_nowhere_else(server, open_page):
+    """Streamlit sends what a slider was moved to 200 ms later, when the page before is asked for already."""
+    page = open_page(f"{server}/{SALIENCY}")
+    drawn = page.get_by_role("img", name=re.compile("^Grad-CAM: largest")).first
+    expect(drawn).to_be_visible(timeout=SLOW)
+    page.get_by_role("link", name="Models", exact=True).click()
+    expect(page.get_by_text(re.compile(r"^Its \d+ layers$"))).to_be_visible(timeout=SLOW)
+    expect(page.locator("[data-stale=true]")).to_have_count(0, timeout=SLOW)
+    page.get_by_role("slider", name="Test example").press("ArrowRight")
+    page.evaluate("history.back()")
+    page.wait_for_url(re.compile("attribution"), timeout=SLOW)
+    page.wait_for_timeout(1500)  # all has been sent and answered
+    expect(drawn).to_be_visible(timeout=SLOW)
+    expect(page).to_have_url(re.compile("attribution.*example=4"), timeout=SLOW)
+    page.go_forward()
+    expect(page.get_by_text(re.compile(r"^Its \d+ layers$"))).to_be_visible(timeout=SLOW)
+    expect(page).to_have_url(re.compile("models"), timeout=SLOW)
