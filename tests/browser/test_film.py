@@ -27,7 +27,8 @@ SCRIPT = """
         step = Equation("x₀", ((0.5, "x̂₀", 0), (-0.25, "ε̂", 1)), "One step.")
         reels = (Reel("predicted x₀", clean, np.ones(frames)), Reel("noise", noise, np.full(frames, 2.0), True))
         labels = tuple(f"{title} step {i}" for i in range(frames))
-        return Track(reels, labels, title, equations=(step,) * (frames - 1) + (None,))
+        bent = Equation("x₁", (), "A step that is no sum.")
+        return Track(reels, labels, title, equations=(step, bent) + (step,) * (frames - 3) + (None,))
 
     @st.fragment
     def films():
@@ -132,6 +133,10 @@ def test_a_pixel_is_read_in_every_reel_and_its_numbers_stand_in_the_equation(fil
     expect(film.get_by_role("img", name="predicted x₀ from 0.60 to 0.60, noise from −1.20 to −1.20")).to_be_visible()
     film.mouse.move(2, 2)
     expect(film.get_by_text("Held: click again to let go.")).to_be_visible()
+    slider(film).press("ArrowRight")
+    expect(film.locator(".note > span").first).to_have_text("A step that is no sum.")
+    for place in (".result", ".sum", ".numbers"):
+        expect(film.locator(f"{place} > span").first).to_have_text("")
     slider(film).press("End")
     expect(film.locator(".note > span").first).to_have_text("This is the last frame: no step follows.")
     canvas.press("ArrowUp")

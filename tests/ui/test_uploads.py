@@ -16,6 +16,7 @@ from explorer.errors import ExplorerError
 from explorer.settings import settings
 from explorer.store import weight
 from explorer.ui import uploads
+from tests.test_pages import always_inside_app, open_app, texts  # noqa: F401 - the fixture
 
 ROOT = Path(__file__).parents[2]
 TAKING = {"file_uploader", "camera_input", "audio_input", "chat_input", "data_editor"}  # of Streamlit
@@ -69,6 +70,27 @@ def test_what_is_no_picture_or_too_large_is_refused(content, words, monkeypatch)
     settings.cache_clear()
     with pytest.raises(ExplorerError, match=words):
         opened(content)
+
+
+@pytest.mark.parametrize(
+    ("page", "key", "about", "kept"),
+    [
+        ("models", "picture", {"model": "zoo:digits-lenet"}, "Its answer"),
+        ("attribution", "picture", {"model": "zoo:digits-lenet", "methods": "saliency"}, "What the network sees"),
+        ("activations", "picture", {"model": "zoo:digits-lenet"}, "ReLU"),
+        ("attention", "picture", {"model": "zoo:shapes-vit"}, "What it takes the picture for"),
+        ("diffusion", "example-upload", {"model": "zoo:digits-diffusion", "view": "Into noise"}, "a real 9"),
+    ],
+)
+def test_a_file_that_is_no_picture_is_told_and_the_page_keeps_its_example(page, key, about, kept):
+    app = open_app(f"pages/{page}.py", **about)
+    assert kept in texts(app)
+    app.file_uploader(key=key).set_value(("mine.png", b"hello", "image/png")).run()
+    assert ["not a picture" in error.value for error in app.error] == [True]
+    assert kept in texts(app)
+    app.file_uploader(key=key).set_value(("mine.png", saved(Image.new("RGB", (9, 7), "red")), "image/png")).run()
+    assert not app.error
+    assert not app.exception
 
 
 def test_of_a_picture_only_its_pixels_are_left():
