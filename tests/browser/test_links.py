@@ -45,6 +45,16 @@ def test_a_link_gives_the_same_numbers_elsewhere_after_a_reload_and_another_page
     assert page.get_by_test_id("stException").count() == 0
 
 
+def test_a_view_that_the_next_page_has_not_leaves_the_link(server, open_page):
+    page = open_page(f"{server}/attribution?model=zoo:digits-lenet&view=By+layer&methods=saliency")
+    expect(page.get_by_role("radio", name="By layer")).to_be_checked(timeout=SLOW)
+    expect(page.get_by_role("button", name="Make a lesson of this page")).to_be_visible(timeout=SLOW)  # the last of it
+    page.get_by_role("link", name="Activations", exact=True).click()
+    expect(page.get_by_role("radio", name="Map", exact=True)).to_be_checked(timeout=SLOW)
+    expect(page.get_by_role("button", name="Make a lesson of this page")).to_be_visible(timeout=SLOW)
+    expect(page).to_have_url(re.compile(r"activations\?model=zoo%3Adigits-lenet$"))
+
+
 def test_a_lesson_hides_what_its_link_names_on_every_page(server, open_page):
     page = open_page(f"{server}/{SALIENCY}&hide=model,example,seed")
     expect(page.get_by_role("button", name="Pin as A")).to_be_visible(timeout=SLOW)
