@@ -3,13 +3,15 @@
 Streamlit 1.67 adds an entry to the browser's history whenever Python writes to the link, clears the link of a page that
 is left before it adds the next page's, and of an entry that is gone back to it drops what the page that was left has
 under the same name (`QueryParams.populate_from_query_string`; so the example was lost where both pages have one).
+Of a page that ran once and is left, it forgets what its link said (`SessionState._remove_stale_widgets` looks at what
+was there before the last run).
 """
 
 from collections.abc import Collection
 from contextvars import ContextVar
 
 import streamlit as st
-from streamlit.runtime.scriptrunner import ScriptRunner
+from streamlit.runtime.scriptrunner import ScriptRunner, get_script_run_ctx
 from streamlit.runtime.scriptrunner_utils.script_requests import RerunData
 from streamlit.runtime.state.query_params import QueryParams
 
@@ -43,6 +45,9 @@ def _populate(link: QueryParams, text: str, valid: Collection[str] | None = None
 
     A link that was gone back to has nothing of the page before, so all of it is kept.
     """
+    if valid is not None and (run := get_script_run_ctx(suppress_warning=True)):
+        with run.session_state._lock:
+            run.session_state._state._compact_state()
     if valid is None or not _gone_back.get():
         _read(link, text, valid)
         return

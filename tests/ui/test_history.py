@@ -4,6 +4,8 @@ import pytest
 from streamlit.runtime.scriptrunner import ScriptRunner
 from streamlit.runtime.scriptrunner_utils.script_requests import RerunData
 from streamlit.runtime.state.query_params import QueryParams
+from streamlit.runtime.state.safe_session_state import SafeSessionState
+from streamlit.runtime.state.session_state import SessionState
 
 from explorer.ui import history
 
@@ -25,6 +27,8 @@ def test_what_the_page_before_has_under_the_same_name_is_kept_only_when_gone_bac
 def test_streamlit_still_has_what_is_mended():
     assert {"rerun_data"} <= set(history._run.__annotations__)
     assert {"query_string", "valid_script_hashes"} <= set(history._read.__annotations__)
+    assert callable(SessionState._compact_state)
+    assert "_lock" in SafeSessionState.__annotations__
     run, read = ScriptRunner._run_script, QueryParams.populate_from_query_string
     try:
         history.mend()
