@@ -24,7 +24,7 @@ class Ring:
 @pytest.fixture
 def clock(monkeypatch):
     now = [1000.0]
-    monkeypatch.setattr(memory.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(memory, "time", SimpleNamespace(monotonic=lambda: now[0]))
     monkeypatch.setattr(memory, "_tidied", [now[0]])
     gc.disable()
     yield now

@@ -18,6 +18,7 @@ from explorer.attribution import METHODS, attribute, explain, open_case
 from explorer.attribution.base import Score
 from explorer.attribution.baselines import segments
 from explorer.errors import ExplorerError
+from explorer.turns import TURNS
 from tests.attribution.nets import Functional, Residual, cheap, fitting, hooks, picture, picture_for, seeded, wrap
 
 THREADS = 16
@@ -143,7 +144,9 @@ class Slow(nn.Module):
 
 @pytest.fixture
 def slow(monkeypatch):
-    """A network of 4 ms an example, at 4 examples a batch."""
+    """A network of 4 ms an example, at 4 examples a batch; what a test makes of the clock is no load afterwards."""
+    for kept in ("_load", "_loaded"):
+        monkeypatch.setattr(TURNS, kept, getattr(TURNS, kept))
     monkeypatch.setattr(MODULE, "NUMBERS", 4 * 3 * 16 * 16)
     return wrap(seeded(lambda: Slow(0.004)), (3, 16, 16))
 
