@@ -52,4 +52,5 @@ with guard():
     with right:
         with guard():
             VIEWS[view](model, asked)
-        takeaway(model, asked)
+        if view != "Map":  # which takes the layer away that is chosen there
+            takeaway(model, asked)

@@ -9,6 +9,7 @@ from explorer.activations.modelmap import model_map
 from explorer.charts.modelmap import coloured, histogram, mosaic
 from explorer.ui.modelmap import FITS, SAME, Tree, encode, family, usual
 from tests.attribution.nets import Residual, picture_for, seeded, wrap
+from tests.test_pages import always_inside_app, open_app, texts  # noqa: F401 - the fixture
 
 
 def drawn(net: nn.Module):
@@ -104,3 +105,10 @@ def test_pictures_lie_in_rows_with_clear_lines_between():
     assert (sheet[:2, :3] == 7).all()
     assert (sheet[:, 3] == 0).all()
     assert (sheet[3:, 4:] == 0).all()
+
+
+@pytest.mark.parametrize(("chosen", "shown"), [("conv2", "conv2"), ("", "relu1"), ("input", "relu1")])
+def test_the_figure_that_is_taken_away_is_of_the_box_that_is_chosen(chosen, shown):
+    app = open_app("pages/activations.py", model="zoo:digits-lenet", **{"map-layer": chosen} if chosen else {})
+    assert f"PNG and SVG show `{shown}`" in texts(app)
+    assert not app.exception

@@ -1,5 +1,7 @@
 """The map of the network, and what the chosen box gave out for this input."""
 
+from dataclasses import replace
+
 import numpy as np
 import streamlit as st
 from PIL import Image
@@ -11,6 +13,7 @@ from explorer.charts.theme import DARK, LIGHT
 from explorer.flops import CONVENTION
 from explorer.ui import modelmap as boxes
 from explorer.ui.activations.question import KNOWN, Asked, captured
+from explorer.ui.activations.takeaway import takeaway
 from explorer.ui.draw import draw
 from explorer.ui.kept import kept
 from explorer.ui.links import refused
@@ -51,6 +54,7 @@ def _view(model: Model, asked: Asked) -> None:
         _legend(found)
     with right, guard():
         _chosen(model, asked, size, found[name], found)
+    takeaway(model, replace(asked, layer=name))
 
 
 @kept("Measuring …", known=KNOWN)

@@ -15,10 +15,14 @@ from explorer.zoo.model import Model
 
 
 def takeaway(model: Model, asked: Asked) -> None:
-    """Downloads of what the layers gave out for this input, and a script that stands alone."""
+    """Downloads of what the layers gave out for this input, a figure of one, and a script that stands alone.
+
+    The figure is of `asked.layer`; one that gave out no numbers, as a box of the map may, gives way to the usual one.
+    """
     st.subheader("Take it away", anchor=False)
     found = captured(model, asked)
-    name = asked.layer or usual_layer(found)
+    drawn = {layer.name for layer in found if layer.output is not None and layer.output.ndim > 1}
+    name = asked.layer if asked.layer in drawn else usual_layer(found)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         give("PNG", lambda: png_of(export.figure(found[name])), "layer.png")
         give("SVG", lambda: export.svg(found[name], model.card.ref), "layer.svg")

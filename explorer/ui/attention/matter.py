@@ -167,7 +167,8 @@ def _standing(id: str, asked: Census) -> None:
         for layer in range(mean.shape[0])
         for head in range(mean.shape[1])
     ).sort_values("rise", ascending=False)
-    st.dataframe(table.style.format(precision=3, na_rep="–"), hide_index=True, width="stretch", height=220)
+    st.dataframe(table.style.format(precision=3, na_rep="–"), hide_index=True, width="stretch", height=220,
+                 placeholder="–")  # fmt: skip
     st.download_button("As CSV", table.to_csv(index=False).encode(), f"heads-{id[:8]}.csv", icon=":material/download:")
 
 

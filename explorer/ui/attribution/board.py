@@ -82,7 +82,8 @@ def _standing(id: str, race: Race) -> None:
         arrow = "↓" if kind.better == "lower" else "↑"
         frame[f"{kind.name} {arrow}"] = found.mean[:, column]
         frame[f"± {kind.name}"] = found.margin[:, column]
-    st.dataframe(frame.style.format(precision=3, na_rep="–"), hide_index=True, width="stretch", height="content")
+    st.dataframe(frame.style.format(precision=3, na_rep="–"), hide_index=True, width="stretch", height="content",
+                 placeholder="–")  # fmt: skip
     st.caption("± is half of the 95 % confidence interval of the mean. Click a heading to sort.")
     per_image = pd.DataFrame(measured).to_csv(index=False).encode()
     st.download_button("Every image as CSV", per_image, f"leaderboard-{id[:8]}.csv", icon=":material/download:")

@@ -69,7 +69,7 @@ def _promised(model: Denoiser) -> None:
     table = pd.DataFrame(rows, index=["samples", "real ones"], dtype=float).T.rename_axis("measure").reset_index()
     table = table[~table["measure"].str.endswith("of real ones")]
     st.dataframe(table.style.format(precision=3, na_rep="–", subset=["samples", "real ones"]), hide_index=True,
-                 width="content", height="content")  # fmt: skip
+                 width="content", height="content", placeholder="–")  # fmt: skip
 
 
 def _of_real(name: str, figures: Mapping[str, float]) -> float | None:

@@ -264,7 +264,8 @@ def _table(race: Race, key: str) -> None:
         ]
     )
     form = {"parameters": "{:,}", "FLOPs": "{:,}", "seconds a run": "{:.1f}", "examples/s": "{:,.0f}"}
-    st.dataframe(shown.style.format(form, na_rep="–"), hide_index=True, width="stretch", height="content")
+    st.dataframe(shown.style.format(form, na_rep="–"), hide_index=True, width="stretch", height="content",
+                 placeholder="–")  # fmt: skip
     st.download_button(
         "This table as CSV", csv_text(rows).encode(), "race.csv", key=f"{key}-csv", icon=":material/download:"
     )
