@@ -59,10 +59,16 @@ def test_the_layer_of_a_link_is_chosen_and_a_wrong_one_is_told():
     assert "can't be chosen here" in texts(app)
 
 
-def test_a_network_that_is_not_there_is_refused_in_a_sentence():
+def test_a_network_that_is_not_there_gives_way_to_another_with_a_sentence():
     app = activations(model="zoo:nothing")
-    assert not app.exception
-    assert len(app.error) == 1
+    fine(app)
+    (told,) = app.warning
+    assert "no model of that name ships" in told.value
+    assert "ResNet that names shapes" in told.value
+    assert app.selectbox(key="model").value == "zoo:shapes-resnet"
+    assert "model" not in app.query_params
+    app.selectbox(key="model").set_value("zoo:digits-lenet").run()
+    assert not app.warning
 
 
 def test_a_newer_link_to_a_checkpoint_wins_over_the_slider():

@@ -122,10 +122,11 @@ def test_a_fork_is_another_sample_with_the_same_beginning():
     fine(app)
 
 
-def test_a_classifier_is_refused_and_the_menu_offers_what_draws():
+def test_a_classifier_gives_way_and_the_menu_offers_what_draws():
     app = diffusion(model="zoo:digits-lenet")
     assert not app.exception
-    assert "can't be chosen here" in said(app) or "no diffusion model" in said(app)
+    assert "this page shows networks of other kinds" in said(app)
+    assert app.selectbox(key="model").value == "zoo:shapes-diffusion"
     assert {card.title for card in zoo.cards() if card.task in GENERATION_TASKS} <= {
         option.split(" · ")[0] for option in app.selectbox(key="model").options
     }

@@ -249,7 +249,8 @@ def test_a_network_of_points_has_no_saliency_and_says_so():
 
     run = training.fit(TrainConfig(dataset="points", model="mlp", epochs=1))
     app = saliency(model=run.ref)
-    assert "takes no pictures" in texts(app)
+    assert "this page shows networks of other kinds" in texts(app)
+    assert app.selectbox(key="model").value == "zoo:shapes-resnet"
     assert not app.exception
 
 
@@ -320,7 +321,7 @@ def test_another_word_changes_the_heads_that_depend_on_it():
     ("query", "told"),
     [
         ({"model": "zoo:nonsense"}, "no model of that name"),
-        ({"model": "zoo:digits-lenet"}, "attention"),
+        ({"model": "zoo:digits-lenet"}, "this page shows networks of other kinds"),
         ({"text": "  "}, "Write a word at least"),
         ({"text": "😀 שלום"}, "does not know"),
         ({"layer": "99", "head": "x", "token": "-3"}, "Does it matter?"),

@@ -1,17 +1,19 @@
 """Choose by name, with the name in the URL: a model, a data set."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from typing import Any
 
 import streamlit as st
 
 from explorer import zoo
+from explorer.errors import ExplorerError
 from explorer.settings import MB
-from explorer.ui.links import refused
+from explorer.ui.links import refused, told
 from explorer.ui.page import plain
 from explorer.ui.runs import own_networks
 from explorer.ui.runs_list import result
 from explorer.zoo.card import Card
+from explorer.zoo.refs import asked as named
 
 DEFAULT = "zoo:shapes-resnet"
 
@@ -120,11 +122,25 @@ def _price(ref: str) -> zoo.Price:
     return zoo.price(ref)
 
 
+def _no_model(ref: str, known: Container[str]) -> str:
+    """Why this page can open no model of that name; "" where that shows only when it is opened.
+
+    known: those that are here, of which none that fits the page has this name.
+    """
+    try:
+        source = zoo.parse(ref).source
+    except ExplorerError as error:
+        return error.wrong
+    if ref in known:
+        return "this page shows networks of other kinds"
+    return "no model of that name ships with the explorer" if source == "zoo" else ""
+
+
 def model_picker(fits: Callable[[Card], bool] = lambda card: True, default: str = DEFAULT, key: str = "model") -> str:
     """The ref of the chosen model: a shipped one, one of the person's runs, or any other that is typed or linked.
 
     fits: which of those that are known here the page can open. One that was chosen on another page and does not fit
-    this one gives way to the default.
+    this one gives way to the default, as does what is no model, with a sentence.
     """
     known = {card.ref: card for card in zoo.cards()}
     names = {card.ref: f"{card.title} · {card.ref}" for card in known.values()}
@@ -142,7 +158,17 @@ def model_picker(fits: Callable[[Card], bool] = lambda card: True, default: str 
         st.session_state[key] = f"zoo:{now}"
     if f"zoo:{asked}" in titles:
         st.query_params[key] = f"zoo:{asked}"
-    others = {st.query_params.get(key), st.session_state.get(key)} - {None, *titles}
+    said = [ref for ref in (st.session_state.get(key), st.query_params.get(key)) if ref is not None]
+    wrong = {ref: why for ref in said if ref not in titles and (why := _no_model(ref, known))}
+    if wrong:  # typed, or of a link
+        now = next((ref for ref in said if ref not in wrong), default)
+        st.session_state[key] = now
+        if st.query_params.get(key) in wrong:
+            st.query_params.pop(key)
+        told(key)
+        ref, why = next(iter(wrong.items()))
+        st.warning(f"{plain(f'{named(ref)}: {why}. It is {names.get(now, now)} now')}.", icon=":material/link_off:")
+    others = {*said} - {*titles, *wrong}
     for ref in others:
         run, at, step = ref.partition("@")
         if at and run in names:

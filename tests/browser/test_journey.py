@@ -161,10 +161,19 @@ def test_an_unknown_run_in_a_link_is_refused_with_a_sentence(training, open_page
     assert page.get_by_test_id("stException").count() == 0
 
 
-def test_an_unknown_model_in_a_link_is_refused_with_what_can_be_opened(training, open_page):
+def test_an_unknown_model_in_a_link_gives_way_to_one_that_can_be_opened(training, open_page):
     page = open_page(training.replace("training", "models?model=zoo:nonsense"))
     expect(page.get_by_text("no model of that name ships")).to_be_visible(timeout=TRAINED)
-    expect(page.get_by_text("zoo:digits-lenet").first).to_be_visible()
+    expect(page.get_by_text(re.compile(r"^Its \d+ layers$"))).to_be_visible(timeout=TRAINED)
+    expect(page).not_to_have_url(re.compile("nonsense"))
+    model = page.get_by_role("combobox", name="Model")
+    for typed in ("zoo:digits-lenet", "gibberish"):  # which leaves what was there before
+        model.fill(typed)
+        model.press("Enter")
+        expect(page).to_have_url(re.compile("digits-lenet"), timeout=TRAINED)
+    expect(page.get_by_text("a model is named in one of these forms")).to_be_visible(timeout=TRAINED)
+    expect(page.get_by_role("heading", name="Open a network")).to_be_visible()
+    expect(model).to_have_value(re.compile("digits-lenet"))
 
 
 def workers() -> list[psutil.Process]:
