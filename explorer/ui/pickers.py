@@ -128,12 +128,14 @@ def _no_model(ref: str, known: Container[str]) -> str:
     known: those that are here, of which none that fits the page has this name.
     """
     try:
-        source = zoo.parse(ref).source
+        shipped = zoo.parse(ref).source == "zoo"
+        if ref in known:
+            return f"{named(ref)}: this page shows networks of other kinds"
+        if shipped:
+            zoo.price(ref)
     except ExplorerError as error:
-        return error.wrong
-    if ref in known:
-        return "this page shows networks of other kinds"
-    return "no model of that name ships with the explorer" if source == "zoo" else ""
+        return f"{error.asked}: {error.wrong}"
+    return ""
 
 
 def model_picker(fits: Callable[[Card], bool] = lambda card: True, default: str = DEFAULT, key: str = "model") -> str:
@@ -166,8 +168,8 @@ def model_picker(fits: Callable[[Card], bool] = lambda card: True, default: str 
         if st.query_params.get(key) in wrong:
             st.query_params.pop(key)
         told(key)
-        ref, why = next(iter(wrong.items()))
-        st.warning(f"{plain(f'{named(ref)}: {why}. It is {names.get(now, now)} now')}.", icon=":material/link_off:")
+        why = next(iter(wrong.values()))
+        st.warning(f"{plain(f'{why}. It is {names.get(now, now)} now')}.", icon=":material/link_off:")
     others = {*said} - {*titles, *wrong}
     for ref in others:
         run, at, step = ref.partition("@")

@@ -58,7 +58,8 @@ def test_a_damaged_shipped_model_is_told_when_it_is_opened_and_the_others_open(s
         zoo.load("zoo:digits-lenet")
     app = open_app("pages/models.py", model="zoo:digits-lenet")
     assert not app.exception
-    assert r"digits\-lenet" in app.error[0].value
+    (told,) = app.warning if name == "card.json" else app.error  # without its card another takes its place
+    assert r"digits\-lenet" in told.value
     assert zoo.load("zoo:shapes-resnet").labels
     assert "zoo:shapes-resnet" in [card.ref for card in zoo.cards()]
 
