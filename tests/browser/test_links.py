@@ -170,3 +170,5 @@ def test_a_control_moved_just_before_the_back_button_leads_nowhere_else(server, 
     page.go_forward()
     expect(page.get_by_text(re.compile(r"^Its \d+ layers$"))).to_be_visible(timeout=SLOW)
     expect(page).to_have_url(re.compile("models"), timeout=SLOW)
+    page.get_by_role("link", name="Saliency", exact=True).evaluate("link => link.click()")  # as a screen reader may
+    expect(page).to_have_url(re.compile("attribution"), timeout=SLOW)

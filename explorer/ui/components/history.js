@@ -19,7 +19,7 @@ export default function history() {
     let again // the timer after which the page that was gone back to is asked for once more
 
     const keep = { capture: true, passive: true }
-    for (const press of ["pointerdown", "keydown"]) {
+    for (const press of ["pointerdown", "keydown", "click"]) { // a screen reader may send the last alone
         window.addEventListener(press, () => { window[MARK] = location.href; moved = false; clearTimeout(again) }, keep)
     }
     for (const use of ["pointerdown", "pointerup", "keydown"]) {
